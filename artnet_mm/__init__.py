@@ -1,0 +1,23 @@
+"""Appearance-and-Relation Networks (CVPR 2018) as a plugin of MMAction2.
+
+Importing the package registers everything in MMAction2's registries; configs do
+so through ``custom_imports``.
+"""
+
+from pathlib import Path
+
+from . import compat
+
+__version__ = '0.1.0'
+
+compat.check_versions()
+compat.complete_mmaction_localizers()
+compat.allow_message_hub_in_checkpoints()
+
+from . import datasets, evaluation, models  # noqa: E402
+
+_installed = Path(__file__).parent / '.mim'
+ROOT = _installed if _installed.is_dir() else Path(__file__).parents[1]
+"""Folder with ``configs/`` and ``tools/``: of the wheel, or the checkout."""
+
+__all__ = ['ROOT', '__version__', 'compat', 'datasets', 'evaluation', 'models']

@@ -1,0 +1,136 @@
+"""Known gaps between torch, MMEngine, MMCV and MMAction2, one function each.
+
+Every function names where the gap is reported and when it can go.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+
+import torch
+from packaging.specifiers import SpecifierSet
+
+# Distributions that provide a package, and the versions of it that were tried.
+# torch before 2.6 can be made to run code by a file loaded with weights_only=True
+# (CVE-2025-32434). mmaction2 1.1 wants mmcv < 2.1, and 1.2 wants mmcv < 2.2.
+REQUIREMENTS = {
+    'torch': (('torch',), '>=2.6,<3'),
+    'mmengine': (('mmengine', 'mmengine-lite'), '>=0.10.4,<1'),
+    'mmcv': (('mmcv', 'mmcv-lite'), '>=2.0.1,<2.2'),
+    'mmaction2': (('mmaction2',), '>=1.1,<1.3'),
+}
+
+
+def check_versions() -> None:
+    """Check the stack before its own, terser checks fail on import.
+
+    Raises:
+        ImportError: If a package is missing or outside the supported range,
+            saying what to install.
+    """
+    for package, (distributions, bounds) in REQUIREMENTS.items():
+        version = next(filter(None, map(_version, distributions)), None)
+        if version is None:
+            problem = f'{package} is not installed'
+        elif not SpecifierSet(bounds).contains(version, prereleases=True):
+            problem = f'{package} {version} is installed'
+        else:
+            continue
+        raise ImportError(
+            f'artnet_mm needs {package}{bounds}, but {problem}: '
+            f'pip install "{distributions[-1]}{bounds}"'
+        )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def complete_mmaction_localizers() -> None:
+    """Let ``import mmaction.models`` succeed with the wheel of mmaction2 1.2.0.
+
+    That wheel lacks ``mmaction/models/localizers/drn`` but imports DRN from it
+    (https://github.com/open-mmlab/mmaction2/issues/2714). A stand-in takes the
+    place of the one missing class and says so when somebody builds it. Goes with
+    a fixed release of mmaction2.
+    """
+    localizers = Path(importlib.util.find_spec('mmaction').origin).parent / 'models/localizers'
+    imports_drn = 'drn' in (localizers / '__init__.py').read_text(encoding='utf-8')
+    if not imports_drn or (localizers / 'drn').is_dir():
+        return
+
+    class DRN(torch.nn.Module):
+        def __init__(self, *args, **kwargs) -> None:
+            raise ImportError(
+                'this installation of mmaction2 lacks mmaction.models.localizers.drn '
+                '(mmaction2 issue 2714): install mmaction2 from source to use DRN'
+            )
+
+    for name in ('mmaction.models.localizers.drn', 'mmaction.models.localizers.drn.drn'):
+        module = types.ModuleType(name)
+        module.DRN = DRN
+        sys.modules.setdefault(name, module)
+
+
+def allow_message_hub_in_checkpoints() -> None:
+    """Let MMEngine's checkpoints load again under ``weights_only=True``.
+
+    They hold the message hub: HistoryBuffers of NumPy arrays, which pickle their
+    statistics as ``getattr(HistoryBuffer, 'mean')``. torch >= 2.6 refuses all of
+    these. The names below are allowed; ``getattr`` is answered by
+    :func:`_statistic_of_history`, never by the real one. Goes when MMEngine
+    writes checkpoints that load with ``weights_only=True`` by itself
+    (https://github.com/open-mmlab/mmengine/issues/1628).
+    """
+    import numpy as np
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    array_types = {type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32')}
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (_statistic_of_history, 'builtins.getattr'),
+            (np._core.multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
+            (np._core.multiarray._reconstruct, 'numpy._core.multiarray._reconstruct'),
+            (np._core.multiarray.scalar, 'numpy.core.multiarray.scalar'),
+            (np._core.multiarray.scalar, 'numpy._core.multiarray.scalar'),
+            np.ndarray,
+            np.dtype,
+            *array_types,
+        ]
+    )
+
+
+def _statistic_of_history(owner: object, name: str):
+    """The only ``getattr`` a checkpoint may ask for."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return getattr(HistoryBuffer, name)
+    raise ValueError(f'refused getattr({owner!r}, {name!r}) in a checkpoint')
+
+
+def init_cpu_distributed(cfg) -> None:
+    """Let ``launcher='pytorch'`` run on a machine without CUDA.
+
+    MMEngine 0.10 calls ``torch.cuda.set_device`` for every launcher and hands
+    LOCAL_RANK to DistributedDataParallel as a device id, which it refuses for
+    CPU modules. Goes when MMEngine asks for the device first.
+
+    Args:
+        cfg (Config): The run's config; ``model_wrapper_cfg`` is set in it.
+    """
+    if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group(
+            'gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE'])
+        )
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}

@@ -1,0 +1,3 @@
+from .metrics import VideoAccuracy
+
+__all__ = ['VideoAccuracy']

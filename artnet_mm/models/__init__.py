@@ -1,0 +1,13 @@
+from .artnet import ARTNet
+from .preprocessor import ClipPreprocessor
+from .tsn_clip_head import TSNClipHead
+from .units import RelationConv3d, SMARTConv3d, SpatialConv3d
+
+__all__ = [
+    'ARTNet',
+    'ClipPreprocessor',
+    'RelationConv3d',
+    'SMARTConv3d',
+    'SpatialConv3d',
+    'TSNClipHead',
+]

@@ -1,0 +1,40 @@
+"""Square and cross-channel pooling: the non-linearity of the relation branch."""
+
+import torch
+from torch import Tensor
+
+POOLING_WEIGHT = 0.5  # Sec. 3.2: "The weights in cross-channel pooling are fixed as 0.5"
+
+
+class _SquarePool(torch.autograd.Function):
+    """One operation that keeps its input for the backward pass and nothing else."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        first, second = x[:, 0::2], x[:, 1::2]
+        return (first * first).addcmul_(second, second).mul_(POOLING_WEIGHT)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        # d(w x^2)/dx = 2 w x, shared by both channels of a pair.
+        pairs = x.unflatten(1, (-1, 2)) * grad.unsqueeze(2)
+        return pairs.mul_(2 * POOLING_WEIGHT).flatten(1, 2)
+
+
+def square_pool(x: Tensor) -> Tensor:
+    """Transformation codes ``z_k = 0.5 (x_{2k}^2 + x_{2k+1}^2)`` (Sec. 3.2).
+
+    Squares of half-precision responses are taken in float32, because float16
+    overflows from 256 on.
+
+    Args:
+        x (Tensor): Responses of the 3D convolution, (N, C, T, H, W) with an even C.
+
+    Returns:
+        Tensor: Codes, (N, C / 2, T, H, W).
+    """
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    return _SquarePool.apply(x)

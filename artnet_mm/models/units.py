@@ -1,0 +1,221 @@
+"""The interchangeable convolution units of the paper (Sec. 3.2, Table 2).
+
+Each takes the place of ``torch.nn.Conv3d``: same design parameters, same output
+shape. ``conv_cfg=dict(type='SMARTConv3d')`` puts one into any backbone that
+builds its convolutions through MMCV.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmcv.cnn import build_norm_layer
+from torch import Tensor, nn
+
+from .square_pool import square_pool
+
+IntOrTriple = int | Sequence[int]
+
+
+def _triple(name: str, value: IntOrTriple, minimum: int) -> tuple[int, int, int]:
+    """Turn an int or three of them into (t, h, w)."""
+    triple = (value,) * 3 if isinstance(value, int) else tuple(value)
+    if len(triple) != 3 or not all(isinstance(v, int) and v >= minimum for v in triple):
+        raise ValueError(
+            f'{name} must be an int or three ints (t, h, w), each at least {minimum}, got {value!r}'
+        )
+    return triple
+
+
+def _without_time(kernel: tuple, padding: tuple, dilation: tuple) -> dict:
+    """Geometry of the 1 x k x k convolution that goes with a t x k x k one.
+
+    Raises:
+        ValueError: If the two would give different numbers of frames.
+    """
+    if 2 * padding[0] != dilation[0] * (kernel[0] - 1):
+        raise ValueError(
+            'a 1 x k x k convolution gives as many frames as the t x k x k one only where '
+            f'padding[0] is dilation[0] * (kernel_size[0] - 1) / 2; got kernel_size={kernel}, '
+            f'padding={padding}, dilation={dilation}'
+        )
+    return dict(
+        kernel_size=(1, *kernel[1:]), padding=(0, *padding[1:]), dilation=(1, *dilation[1:])
+    )
+
+
+@MODELS.register_module()
+class SpatialConv3d(nn.Conv3d):
+    """A t x k x k convolution without its temporal extent: 1 x k x k (C2D in Table 2).
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        kernel_size, stride, padding, dilation (int | Sequence[int]): As for
+            ``torch.nn.Conv3d``; the temporal kernel is replaced by 1, the
+            temporal stride stays.
+        groups (int): Blocked connections. Defaults to 1.
+        bias (bool): Whether the output has a bias. Defaults to True.
+
+    Raises:
+        ValueError: If the temporal padding does not preserve the number of frames.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrTriple,
+        stride: IntOrTriple = 1,
+        padding: IntOrTriple = 0,
+        dilation: IntOrTriple = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        geometry = _without_time(
+            _triple('kernel_size', kernel_size, 1),
+            _triple('padding', padding, 0),
+            _triple('dilation', dilation, 1),
+        )
+        super().__init__(
+            in_channels,
+            out_channels,
+            stride=_triple('stride', stride, 1),
+            groups=groups,
+            bias=bias,
+            **geometry,
+        )
+
+
+@MODELS.register_module()
+class RelationConv3d(nn.Module):
+    """Relation branch alone: square-pooling over a 3D convolution (Fig. 2b, Table 2).
+
+    t x k x k convolution -> BN -> square -> cross-channel pooling of channel
+    pairs -> BN -> ReLU -> 1 x 1 x 1 reduction. What follows the reduction (BN,
+    ReLU) belongs to the host network.
+
+    Where the temporal kernel is 1 there is no relation to model, and a plain
+    convolution stands in.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output and of the 3D convolution; even.
+        kernel_size, stride, padding, dilation (int | Sequence[int]): As for
+            ``torch.nn.Conv3d``, of the branch convolutions.
+        groups (int): Blocked connections of the branch convolutions. Defaults to 1.
+        bias (bool): Whether the output has a bias. It belongs to the reduction;
+            the branch convolutions are followed by BN and have none. Defaults to True.
+        norm_cfg (dict): Normalisation inside the unit. Defaults to BN3d.
+
+    Raises:
+        ValueError: If ``out_channels`` is odd or the geometry is malformed.
+
+    Example:
+        >>> import torch
+        >>> unit = RelationConv3d(3, 8, kernel_size=3, stride=(2, 1, 1), padding=1)
+        >>> unit(torch.rand(1, 3, 4, 6, 6)).shape
+        torch.Size([1, 8, 2, 6, 6])
+    """
+
+    # What MMCV's ConvModule copies off any convolution beside the geometry.
+    transposed = False
+    output_padding = (0, 0, 0)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrTriple,
+        stride: IntOrTriple = 1,
+        padding: IntOrTriple = 0,
+        dilation: IntOrTriple = 1,
+        groups: int = 1,
+        bias: bool = True,
+        norm_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = _triple('kernel_size', kernel_size, 1)
+        self.stride = _triple('stride', stride, 1)
+        self.padding = _triple('padding', padding, 0)
+        self.dilation = _triple('dilation', dilation, 1)
+        self.groups = groups
+        self.has_relation = self.kernel_size[0] > 1
+        if self.has_relation:
+            self._build(bias, norm_cfg or dict(type='BN3d'))
+        else:
+            self.conv = self._branch_conv(bias=bias)
+
+    def _build(self, bias: bool, norm_cfg: dict) -> None:
+        if self.out_channels % 2:
+            raise ValueError(
+                'cross-channel pooling takes channels in pairs: out_channels must be even, '
+                f'got {self.out_channels}'
+            )
+        self.relation_conv = self._branch_conv(bias=False)
+        self.relation_norm = build_norm_layer(norm_cfg, self.out_channels)[1]
+        self.pool_norm = build_norm_layer(norm_cfg, self.out_channels // 2)[1]
+        self.reduction = nn.Conv3d(self._fused_channels, self.out_channels, 1, bias=bias)
+
+    def _branch_conv(self, bias: bool, **geometry) -> nn.Conv3d:
+        """A convolution of the unit's channels and geometry, but for what is given."""
+        own = dict(
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+        return nn.Conv3d(self.in_channels, self.out_channels, bias=bias, **{**own, **geometry})
+
+    @property
+    def _fused_channels(self) -> int:
+        return self.out_channels // 2
+
+    def _fuse(self, x: Tensor) -> Tensor:
+        """Responses that the reduction reads, before ReLU."""
+        return self.pool_norm(square_pool(self.relation_norm(self.relation_conv(x))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, T, H, W) -> (N, C_out, T', H', W'), as ``Conv3d`` would."""
+        if not self.has_relation:
+            return self.conv(x)
+        return self.reduction(F.relu(self._fuse(x), inplace=True))
+
+
+@MODELS.register_module()
+class SMARTConv3d(RelationConv3d):
+    """SMART block: appearance and relation, side by side (Sec. 3.2, Fig. 2c).
+
+    A 1 x k x k convolution with BN (appearance) beside the relation branch;
+    both are concatenated, go through ReLU and are reduced from 3/2 C to C
+    channels by a 1 x 1 x 1 convolution. Arguments are those of
+    :class:`RelationConv3d`.
+
+    Raises:
+        ValueError: If the temporal padding would leave the branches with
+            different numbers of frames.
+
+    Example:
+        >>> import torch
+        >>> stem = SMARTConv3d(3, 64, (3, 7, 7), stride=2, padding=(1, 3, 3), bias=False)
+        >>> stem(torch.rand(1, 3, 16, 112, 112)).shape
+        torch.Size([1, 64, 8, 56, 56])
+    """
+
+    def _build(self, bias: bool, norm_cfg: dict) -> None:
+        super()._build(bias, norm_cfg)
+        geometry = _without_time(self.kernel_size, self.padding, self.dilation)
+        self.appearance_conv = self._branch_conv(bias=False, **geometry)
+        self.appearance_norm = build_norm_layer(norm_cfg, self.out_channels)[1]
+
+    @property
+    def _fused_channels(self) -> int:
+        return self.out_channels + self.out_channels // 2
+
+    def _fuse(self, x: Tensor) -> Tensor:
+        appearance = self.appearance_norm(self.appearance_conv(x))
+        return torch.cat([appearance, super()._fuse(x)], dim=1)

@@ -1,0 +1,26 @@
+"""Fixtures: a small data set of real encoded videos, and MMAction2's scope."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.registry import init_default_scope
+
+import artnet_mm
+from artnet_mm.datasets.synthetic import write_dataset
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def mmaction_scope():
+    """What a config's ``default_scope`` does: names resolve in MMAction2's registries."""
+    init_default_scope('mmaction')
+    return artnet_mm
+
+
+@pytest.fixture(scope='session')
+def clips(tmp_path_factory) -> Path:
+    """Folder with 20 training and 10 validation motion clips of 24 frames, 86 x 64."""
+    root = tmp_path_factory.mktemp('clips')
+    write_dataset(root, num_train=20, num_val=10, num_frames=24)
+    return root
