@@ -11,8 +11,10 @@ from . import compat
 __version__ = '0.1.0'
 
 compat.check_versions()
+compat.silence_mmcv_lite()
 compat.complete_mmaction_localizers()
 compat.allow_message_hub_in_checkpoints()
+compat.register_checkpoint_loader()
 
 from . import datasets, evaluation, models  # noqa: E402
 

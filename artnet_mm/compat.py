@@ -8,14 +8,15 @@ import importlib.util
 import os
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import torch
 from packaging.specifiers import SpecifierSet
 
-# Distributions that provide a package, and the versions of it that were tried.
+# Distributions that provide a package, and the range of it that is supported.
 # torch before 2.6 can be made to run code by a file loaded with weights_only=True
-# (CVE-2025-32434). mmaction2 1.1 wants mmcv < 2.1, and 1.2 wants mmcv < 2.2.
+# (CVE-2025-32434). mmaction2 1.2 wants mmcv < 2.2, and 1.1 wants mmcv < 2.1.
 REQUIREMENTS = {
     'torch': (('torch',), '>=2.6,<3'),
     'mmengine': (('mmengine', 'mmengine-lite'), '>=0.10.4,<1'),
@@ -33,6 +34,8 @@ def check_versions() -> None:
     """
     for package, (distributions, bounds) in REQUIREMENTS.items():
         version = next(filter(None, map(_version, distributions)), None)
+        if package == 'mmcv' and SpecifierSet('<1.2').contains(_version('mmaction2') or '1.2'):
+            bounds = '>=2.0.1,<2.1'
         if version is None:
             problem = f'{package} is not installed'
         elif not SpecifierSet(bounds).contains(version, prereleases=True):
@@ -50,6 +53,14 @@ def _version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def silence_mmcv_lite() -> None:
+    """Drop mmcv-lite's warning, on every start, that it has no compiled ops.
+
+    Recognition needs none, and the first line a tool prints should be its own.
+    """
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 
 def complete_mmaction_localizers() -> None:
@@ -134,3 +145,42 @@ def init_cpu_distributed(cfg) -> None:
         )
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}
+
+
+def register_checkpoint_loader() -> None:
+    """Have MMEngine load checkpoint files through :func:`load_from_local`.
+
+    Its own loader leaves ``weights_only`` to torch's default and the environment,
+    and torch's errors do not name the file. Goes when MMEngine passes
+    ``weights_only=True`` and names the file.
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+
+
+def load_from_local(filename: str, map_location: str | None = None) -> dict:
+    """Load a checkpoint file; nothing in it is ever executed.
+
+    Args:
+        filename (str): Path of the file.
+        map_location (str, optional): As for ``torch.load``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RuntimeError: If it is cut short, no checkpoint, or holds more than
+            tensors and plain data.
+    """
+    filename = os.path.expanduser(filename)
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f'checkpoint {filename} does not exist')
+    try:
+        return torch.load(filename, map_location=map_location, weights_only=True)
+    except Exception as error:  # unpickling strange bytes raises nearly anything
+        # Not torch's whole text: it advises weights_only=False.
+        lines = str(error).split('Check the documentation')[0].strip().splitlines()
+        reason = lines[-1] if lines else type(error).__name__
+        raise RuntimeError(
+            f'checkpoint {filename} is cut short, or holds more than tensors and plain data, '
+            f'and was not loaded: {reason}'
+        ) from None

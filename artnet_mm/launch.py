@@ -2,6 +2,7 @@
 
 import os.path as osp
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -69,6 +70,12 @@ def build_runner(cfg: Config, dataloaders: tuple[str, ...]) -> Runner:
     try:
         for key in dataloaders:
             check_dataloader(cfg, key)
+        checkpoint = cfg.get('load_from')
+        if checkpoint and '://' not in checkpoint and not osp.isfile(checkpoint):
+            raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
+        optim_wrapper = (cfg.get('optim_wrapper') or {}).get('type')
+        if optim_wrapper == 'AmpOptimWrapper' and not torch.cuda.is_available():
+            raise ValueError('AmpOptimWrapper (--amp) needs a GPU, and torch sees none')
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     compat.init_cpu_distributed(cfg)

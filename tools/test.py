@@ -32,11 +32,11 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Lay the command line over the config."""
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
     cfg.load_from = args.checkpoint
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     if args.dump:
         evaluators = cfg.test_evaluator
         evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)

@@ -144,7 +144,10 @@ def write_dataset(
     size: tuple[int, int] = (86, 64),
     seed: int = 0,
 ) -> None:
-    """Write ``videos_{train,val}/`` and ``{train,val}_list_videos.txt`` under a folder.
+    """Write videos and their lists as MMAction2 lays out its data sets.
+
+    Under ``root``: ``videos_train/``, ``videos_val/``, ``train_list_videos.txt``,
+    ``val_list_videos.txt``, and the names of the classes in ``classes.txt``.
 
     Args:
         root (str | Path): Folder to write to.
@@ -170,3 +173,4 @@ def write_dataset(
             write_video(folder / name, motion_clip(label, clip_seed, num_frames, size))
             lines.append(f'{name} {label}\n')
         Path(root, f'{split}_list_videos.txt').write_text(''.join(lines), encoding='utf-8')
+    Path(root, 'classes.txt').write_text('\n'.join(CLASSES) + '\n', encoding='utf-8')

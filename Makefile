@@ -1,0 +1,23 @@
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(abspath $(VENV))/bin
+SEED ?= 0
+
+.PHONY: demo test lint
+
+# The tested set of packages and this checkout, installed once and again when the set changes.
+$(VENV)/.installed: requirements/lock.txt setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/lock.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python tools/demo.py --seed $(SEED)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint
+	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest

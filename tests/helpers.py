@@ -1,0 +1,54 @@
+"""What tests of configs and tools share: a real config on tiny data, and a subprocess."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+ROOT = Path(__file__).parents[1]
+
+
+def tiny_options(clips: Path, batch_size: int = 2, num_clips: int = 25) -> dict:
+    """Overrides that leave a config as it is apart from sizes and paths."""
+    options = {'model.backbone.base_channels': 8, 'model.cls_head.in_channels': 64}
+    for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
+        key = f'{loader}_dataloader'
+        options |= {
+            f'{key}.num_workers': 0,
+            f'{key}.persistent_workers': False,
+            f'{key}.dataset.ann_file': str(clips / f'{split}_list_videos.txt'),
+            f'{key}.dataset.data_prefix.video': str(clips / f'videos_{split}'),
+        }
+    options['train_dataloader.batch_size'] = batch_size
+    options['test_dataloader.dataset.pipeline.1.num_clips'] = num_clips
+    return options
+
+
+def tiny_config(name: str, clips: Path, work_dir: Path, **options) -> Config:
+    """The config of that name on the clips of the ``clips`` fixture."""
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    cfg.merge_from_dict({**tiny_options(clips), 'work_dir': str(work_dir), **options})
+    return cfg
+
+
+def as_arguments(options: dict) -> list[str]:
+    """Overrides as words after ``--cfg-options``."""
+    return [f'{key}={value}' for key, value in options.items()]
+
+
+def run_tool(*command: object, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+    """Run a tool of the checkout; Python scripts with this interpreter."""
+    words = [str(word) for word in command]
+    words[0] = str(ROOT / 'tools' / words[0])
+    if words[0].endswith('.py'):
+        words.insert(0, sys.executable)
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    threads = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PATH': path}
+    result = subprocess.run(
+        words, env={**os.environ, **threads, **env}, capture_output=True, text=True, timeout=300
+    )
+    if check and result.returncode:
+        raise AssertionError(f'{words} failed:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}')
+    return result

@@ -1,0 +1,195 @@
+"""What compat promises: clear version errors, checkpoints that load, hostile ones that do not."""
+
+import importlib.metadata
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mmaction
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer, MessageHub
+
+from artnet_mm import compat
+
+from .conftest import ROOT
+
+
+def run_python(code, *args, path=(ROOT,)):
+    """A fresh interpreter that finds packages under ``path`` first."""
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, path)), 'OMP_NUM_THREADS': '1'}
+    command = [sys.executable, '-c', code, *map(str, args)]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+
+
+# Versions
+
+
+def test_the_installed_stack_is_supported():
+    compat.check_versions()
+
+
+@pytest.mark.parametrize(
+    'distributions, bounds, problem, install',
+    [
+        (('no-such', 'no-such-lite'), '>=1,<2', 'is not installed', 'no-such-lite>=1,<2'),
+        (('torch',), '<2', f'torch {torch.__version__} is installed', 'torch<2'),
+        (('no-such', 'torch'), '>=99', f'torch {torch.__version__} is installed', 'torch>=99'),
+    ],
+    ids=['missing', 'too new', 'too old'],
+)
+def test_a_version_that_cannot_work_is_an_error_with_the_command_that_helps(
+    monkeypatch, distributions, bounds, problem, install
+):
+    monkeypatch.setitem(compat.REQUIREMENTS, 'torch', (distributions, bounds))
+    with pytest.raises(ImportError) as error:
+        compat.check_versions()
+    for part in (f'needs torch{bounds}', problem, f'pip install "{install}"'):
+        assert part in str(error.value)
+
+
+def test_local_builds_and_either_name_of_mmcv_are_accepted(monkeypatch):
+    versions = {'torch': '2.6.0+cu124', 'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmaction2': '1.2.0'}
+
+    def version(name):
+        if name not in versions:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(importlib.metadata, 'version', version)
+    compat.check_versions()
+    versions['mmcv-lite'] = versions.pop('mmcv')
+    compat.check_versions()
+    versions['mmcv-lite'] = '2.2.0'
+    with pytest.raises(ImportError, match=r'mmcv 2\.2\.0 is installed: pip install "mmcv-lite>='):
+        compat.check_versions()
+
+
+# Checkpoints
+
+
+def mmengine_checkpoint(name):
+    """What Runner.save_checkpoint writes of a run's history."""
+    hub = MessageHub.get_instance(name)
+    for step, loss in enumerate((4.0, 2.0, 0.5)):
+        hub.update_scalar('train/loss', loss)
+        hub.update_scalar('train/lr', np.float64(0.1))
+        hub.update_info('iter', step)
+    hub.update_info('best_score', np.float64(0.75))
+    return dict(message_hub=hub.state_dict(), state_dict=dict(weight=torch.arange(3.0)))
+
+
+LOAD = """
+import sys
+import torch
+{}
+checkpoint = torch.load(sys.argv[1], weights_only=True)
+from mmengine.logging import MessageHub
+hub = MessageHub.get_instance('resumed')
+hub.load_state_dict(checkpoint['message_hub'])
+loss = hub.get_scalar('train/loss')
+print(loss.data[0].tolist(), loss.mean(2), loss.statistics('min'), hub.get_info('iter'),
+      hub.get_info('best_score'), checkpoint['state_dict']['weight'].tolist())
+"""
+
+
+def test_checkpoints_of_mmengine_load_once_artnet_mm_is_imported(tmp_path):
+    torch.save(mmengine_checkpoint('saved'), tmp_path / 'iter_3.pth')
+    result = run_python(LOAD.format('import artnet_mm'), tmp_path / 'iter_3.pth')
+    assert result.returncode == 0, result.stderr
+    last = result.stdout.splitlines()[-1]
+    assert last == '[4.0, 2.0, 0.5] 1.25 0.5 2 0.75 [0.0, 1.0, 2.0]'
+
+    result = run_python(LOAD.format(''), tmp_path / 'iter_3.pth')
+    assert result.returncode == 1
+    assert 'Unsupported global: GLOBAL mmengine.logging.history_buffer' in result.stderr
+
+
+class Call:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+# Of a canary: what must not be unpickled, and what the refusal says.
+HOSTILE = {
+    'os.system': (lambda canary: Call(os.system, f'touch {canary}'), 'posix.system'),
+    'eval': (lambda canary: Call(eval, f'open({str(canary)!r}, "w")'), 'GLOBAL .*eval'),
+    'open': (lambda canary: Call(open, str(canary), 'w'), 'GLOBAL .*open'),
+    'getattr of an array': (lambda _: Call(getattr, np.ndarray, 'tofile'), "refused .*'tofile'"),
+    'getattr of os': (lambda _: Call(getattr, Call(__import__, 'os'), 'system'), '__import__'),
+    'getattr of __init__': (
+        lambda _: Call(getattr, HistoryBuffer, '__init__'),
+        "refused getattr.*HistoryBuffer.*'__init__'",
+    ),
+    'getattr of __globals__': (
+        lambda _: Call(getattr, Call(getattr, HistoryBuffer, 'mean'), '__globals__'),
+        "refused getattr.*HistoryBuffer.mean.*'__globals__'",
+    ),
+}
+
+
+@pytest.mark.parametrize('attack', HOSTILE)
+def test_hostile_checkpoints_are_refused(attack, tmp_path):
+    canary, file = tmp_path / 'canary', tmp_path / 'hostile.pth'
+    payload, refusal = HOSTILE[attack]
+    torch.save(dict(message_hub=payload(canary)), file)
+    with pytest.raises((pickle.UnpicklingError, ValueError), match=refusal):
+        torch.load(file, weights_only=True)
+    assert not canary.exists()
+
+    torch.load(file, weights_only=False)  # the file is as hostile as it claims to be
+    assert canary.exists() == ('getattr' not in attack)
+
+
+def test_getattr_is_answered_for_four_statistics_only():
+    for name in ('min', 'max', 'current', 'mean'):
+        assert compat._statistic_of_history(HistoryBuffer, name) is getattr(HistoryBuffer, name)
+    buffer = HistoryBuffer([1], [1])
+    for owner, name in ((HistoryBuffer, 'statistics'), (buffer, 'mean'), (np.ndarray, 'min')):
+        with pytest.raises(ValueError, match='refused getattr'):
+            compat._statistic_of_history(owner, name)
+
+
+# The wheel of mmaction2 1.2.0
+
+BUILD_DRN = """
+{}
+import mmaction.models
+from mmaction.models.localizers import BMN, DRN
+assert mmaction.__file__.startswith({!r}), mmaction.__file__
+DRN()
+"""
+
+
+def test_a_wheel_without_drn_works_until_somebody_builds_drn(tmp_path):
+    package = Path(mmaction.__file__).parent
+    ignore = shutil.ignore_patterns('.mim', 'drn')
+    shutil.copytree(package, tmp_path / 'mmaction', ignore=ignore)
+    init = tmp_path / 'mmaction/models/localizers/__init__.py'
+    if 'drn' not in init.read_text():
+        init.write_text(init.read_text() + 'from .drn.drn import DRN\n')
+
+    result = run_python(BUILD_DRN.format('', str(tmp_path)), path=(tmp_path, ROOT))
+    assert result.returncode == 1
+    assert "No module named 'mmaction.models.localizers.drn'" in result.stderr
+
+    result = run_python(BUILD_DRN.format('import artnet_mm', str(tmp_path)), path=(tmp_path, ROOT))
+    assert result.returncode == 1
+    assert 'ImportError: this installation of mmaction2 lacks' in result.stderr.splitlines()[-1]
+    assert 'install mmaction2 from source' in result.stderr.splitlines()[-1]
+
+
+def test_a_complete_mmaction_is_left_alone():
+    """In this very environment, where importing artnet_mm found nothing to mend."""
+    localizers = Path(mmaction.__file__).parent / 'models/localizers'
+    broken = 'drn' in (localizers / '__init__.py').read_text() and not (localizers / 'drn').is_dir()
+    assert ('mmaction.models.localizers.drn' in sys.modules) == broken

@@ -1,0 +1,72 @@
+"""What is checked before a run starts."""
+
+import re
+
+import pytest
+from mmengine.config import Config
+
+from artnet_mm.launch import build_runner, check_dataloader
+
+
+def config(clips, **dataset):
+    dataset = (
+        dict(
+            ann_file='val_list_videos.txt',
+            data_prefix=dict(video='videos_val'),
+            data_root=str(clips),
+            num_classes=10,
+        )
+        | dataset
+    )
+    model = dict(cls_head=dict(num_classes=10), test_cfg=dict(max_testing_views=10))
+    loader = dict(batch_size=1, dataset=dataset)
+    return Config(dict(model=model, val_dataloader=loader, train_dataloader=loader))
+
+
+def test_data_that_is_there_passes(clips):
+    check_dataloader(config(clips), 'val_dataloader')
+    absolute = dict(ann_file=str(clips / 'val_list_videos.txt'), data_root=None)
+    absolute['data_prefix'] = dict(video=str(clips / 'videos_val'))
+    check_dataloader(config(clips, **absolute), 'val_dataloader')
+
+
+def test_a_loader_that_the_run_lacks_is_not_checked(clips):
+    check_dataloader(config(clips), 'test_dataloader')
+    check_dataloader(Config(dict(model={}, test_dataloader=None)), 'test_dataloader')
+
+
+@pytest.mark.parametrize(
+    'dataset, path, key',
+    [
+        (dict(ann_file='none.txt'), 'none.txt', 'ann_file'),
+        (dict(data_prefix=dict(video='none')), 'none', 'data_prefix.video'),
+        (dict(data_prefix=dict(img='flow/none')), 'flow/none', 'data_prefix.img'),
+    ],
+)
+def test_missing_data_is_named_with_its_key_and_where_to_get_it(clips, dataset, path, key):
+    with pytest.raises(FileNotFoundError) as error:
+        check_dataloader(config(clips, **dataset), 'val_dataloader')
+    parts = (f'{clips}/{path} does not exist', f'(val_dataloader.dataset.{key})')
+    for part in (*parts, 'README.md, section "Data"'):
+        assert part in str(error.value)
+
+
+def test_classes_that_are_not_the_classifiers_name_both_keys(clips):
+    message = 'train_dataloader.dataset.num_classes is 400, but model.cls_head.num_classes is 10'
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_dataloader(config(clips, num_classes=400), 'train_dataloader')
+
+
+def test_chunked_views_need_a_batch_of_one(clips):
+    cfg = config(clips)
+    cfg.val_dataloader.batch_size = cfg.train_dataloader.batch_size = 4
+    with pytest.raises(ValueError, match=r'val_dataloader\.batch_size is 4: .*max_testing_views'):
+        check_dataloader(cfg, 'val_dataloader')
+    check_dataloader(cfg, 'train_dataloader')
+    cfg.model.test_cfg.max_testing_views = None
+    check_dataloader(cfg, 'val_dataloader')
+
+
+def test_a_tool_ends_with_one_line(clips):
+    with pytest.raises(SystemExit, match=r'^error: .*none\.txt does not exist'):
+        build_runner(config(clips, ann_file='none.txt'), ('train_dataloader', 'val_dataloader'))

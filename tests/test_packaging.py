@@ -1,0 +1,120 @@
+"""What is installed, and that documents and requirements agree with the code."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from packaging.requirements import Requirement
+
+from artnet_mm import ROOT as INSTALLED_ROOT
+from artnet_mm import compat
+from artnet_mm.datasets.synthetic import motion_clip, write_video
+
+from .helpers import ROOT
+
+EXAMPLE = r'<!-- test: {} -->\n```python\n(.*?)```'
+
+
+def requirements(name: str) -> dict[str, Requirement]:
+    lines = (ROOT / f'requirements/{name}.txt').read_text().split()
+    return {r.name: r for r in map(Requirement, lines)}
+
+
+def example(name: str) -> str:
+    return re.search(EXAMPLE.format(name), (ROOT / 'README.md').read_text(), re.DOTALL)[1]
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory) -> Path:
+    """Folder with the installed wheel and nothing else."""
+    folder = tmp_path_factory.mktemp('site')
+    pip = [sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check']
+    source = folder / 'source'
+    subprocess.run(['git', 'clone', '--quiet', ROOT, source], check=True)
+    wheel = [*pip, 'wheel', '--no-deps', '--no-build-isolation', '-w', folder, source]
+    subprocess.run(wheel, check=True)
+    (built,) = folder.glob('artnet_mm-*.whl')
+    subprocess.run([*pip, 'install', '--no-deps', '-t', folder / 'lib', built], check=True)
+    return folder / 'lib'
+
+
+def test_checkout_finds_its_own_configs_and_tools():
+    assert INSTALLED_ROOT == ROOT
+
+
+def test_wheel_brings_configs_and_tools_that_run(site, tmp_path):
+    code = 'import artnet_mm; print(artnet_mm.ROOT)'
+    env = {'PYTHONPATH': str(site), 'PATH': '/usr/bin:/bin'}
+    found = subprocess.run(
+        [sys.executable, '-c', code],
+        env=env,
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    root = Path(found.stdout.strip())
+    assert root.is_relative_to(site)
+    assert {p.name for p in (root / 'configs').glob('*.py')} == {
+        p.name for p in (ROOT / 'configs').glob('*.py')
+    }
+    tool = [sys.executable, root / 'tools/train.py', root / 'configs/artnet_r18_d_kinetics.py']
+    result = subprocess.run(tool, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert 'kinetics400_train_list_videos.txt does not exist' in result.stderr
+    assert (root / 'tools/dist_train.sh').stat().st_mode & 0o111
+
+
+def test_ranges_are_stated_alike_and_hold_the_tested_set():
+    stated = {**requirements('runtime'), **requirements('mminstall')}
+    locked = requirements('lock')
+    readme = (ROOT / 'README.md').read_text()
+    for package, (distributions, bounds) in compat.REQUIREMENTS.items():
+        assert stated[package].specifier == Requirement(f'{package}{bounds}').specifier
+        (pinned,) = (locked[name] for name in distributions if name in locked)
+        (pin,) = pinned.specifier
+        assert stated[package].specifier.contains(pin.version)
+        row = next(line for line in readme.splitlines() if line.startswith(f'| {package} '))
+        assert bounds in row
+        assert pin.version in row
+    assert set(stated) - {'mmcv'} <= set(locked)
+
+
+@pytest.mark.parametrize('name', ['compose', 'table'])
+def test_readme_config_example_builds_and_runs(name, tmp_path):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    (tmp_path / 'mine.py').write_text(example(name))
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    cfg.model.backbone.base_channels = 8
+    cfg.model.cls_head.in_channels = 64
+    model = MODELS.build(cfg.model)
+    units = {type(module).__name__ for module in model.backbone.modules()}
+    assert 'SMARTConv3d' in units
+    scores = model.eval()(torch.rand(1, 1, 3, 16, 112, 112), stage='head', mode='tensor')
+    assert scores.shape == (1, 400)
+
+
+def test_readme_inference_example_runs(tmp_path):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    checkpoint = tmp_path / 'work_dirs/demo/seed0/iter_900.pth'
+    video = tmp_path / 'data/toy/videos_val/zoom_in_00005.mp4'
+    for path in (checkpoint, video):
+        path.parent.mkdir(parents=True)
+    write_video(video, motion_clip(label=5, seed=0))
+    model = MODELS.build(Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').model)
+    torch.save({'state_dict': model.state_dict(), 'meta': {}}, checkpoint)
+    result = subprocess.run(
+        [sys.executable, '-c', example('inference')],
+        cwd=tmp_path,
+        env={'PYTHONPATH': str(ROOT), 'PATH': '/usr/bin:/bin'},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    label, probability = result.stdout.splitlines()[-1].split()
+    assert 0 <= int(label) < 10
+    assert 0.1 <= float(probability) <= 1

@@ -1,0 +1,194 @@
+"""The command-line tools, as subprocesses."""
+
+import os
+import re
+
+import pytest
+import torch
+from mmengine.fileio import load
+
+from .helpers import ROOT, as_arguments, run_tool, tiny_options
+
+TOY = ROOT / 'configs/artnet_r18_d_toy.py'
+KINETICS = ROOT / 'configs/artnet_r18_d_kinetics.py'
+
+
+def toy_arguments(clips, work_dir, **options) -> list:
+    """Arguments of a run of two iterations of two clips, on a tenth of the test's views."""
+    short = {'train_cfg.max_iters': 2, 'default_hooks.logger.interval': 1}
+    tiny = tiny_options(clips, num_clips=2)
+    return [
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        *as_arguments({**tiny, **short, **options}),
+    ]
+
+
+@pytest.fixture(scope='module')
+def trained(clips, tmp_path_factory):
+    """Work dir of a toy trained in two gloo processes."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    arguments = toy_arguments(clips, work_dir)
+    result = run_tool('dist_train.sh', TOY, 2, *arguments, PORT='29611', CUDA_VISIBLE_DEVICES='')
+    return work_dir, result.stdout + result.stderr
+
+
+def test_dist_train_runs_two_processes_on_a_machine_without_cuda(trained):
+    work_dir, output = trained
+    assert 'Distributed training: True' in output
+    assert 'GPU number: 2' in output  # MMEngine's word for processes
+    assert re.search(r'Iter\(train\) \[2/2\]', output)
+    assert (work_dir / 'iter_2.pth').exists()
+
+
+def test_dist_test_dumps_every_video_once(clips, trained, tmp_path):
+    work_dir, _ = trained
+    dump = tmp_path / 'scores.pkl'
+    arguments = toy_arguments(clips, tmp_path)
+    run_tool(
+        'dist_test.sh', TOY, work_dir / 'iter_2.pth', 2, *arguments[:2], '--dump', dump,
+        *arguments[2:], PORT='29612', CUDA_VISIBLE_DEVICES='',
+    )  # fmt: skip
+    names = [os.path.basename(result['filename']) for result in load(dump)]
+    assert sorted(names) == sorted(p.name for p in (clips / 'videos_val').iterdir())
+
+
+def test_train_takes_mmaction2s_arguments(clips, tmp_path):
+    arguments = toy_arguments(clips, tmp_path)
+    result = run_tool('train.py', TOY, '--auto-scale-lr', '--seed', 3, '--no-validate', *arguments)
+    assert 'LR is set based on batch size of 16 and the current batch size is 2' in result.stdout
+    assert 'seed: 3\n' in result.stdout
+    assert 'Iter(val)' not in result.stdout
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+def test_missing_data_is_said_in_the_first_line(tool, tmp_path):
+    checkpoint = [tmp_path / 'x.pth'] if tool == 'test.py' else []
+    result = run_tool(tool, KINETICS, *checkpoint, '--work-dir', tmp_path, check=False)
+    assert result.returncode == 1
+    first = (result.stdout + result.stderr).splitlines()[0]
+    split = 'val' if checkpoint else 'train'
+    assert f'data/kinetics400/kinetics400_{split}_list_videos.txt does not exist' in first
+    assert 'README.md, section "Data"' in first
+    assert '## Data\n' in (ROOT / 'README.md').read_text()
+
+
+def test_missing_checkpoint_is_refused_before_anything_starts(clips, tmp_path):
+    arguments = toy_arguments(clips, tmp_path)
+    result = run_tool('test.py', TOY, tmp_path / 'none.pth', *arguments, check=False)
+    assert result.returncode == 1
+    assert result.stderr == f'error: checkpoint {tmp_path / "none.pth"} does not exist\n'
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='mixed precision works with CUDA')
+def test_mixed_precision_without_a_gpu_is_refused_in_one_line(clips, tmp_path):
+    result = run_tool('train.py', TOY, '--amp', *toy_arguments(clips, tmp_path), check=False)
+    assert result.returncode == 1
+    assert result.stderr == 'error: AmpOptimWrapper (--amp) needs a GPU, and torch sees none\n'
+
+
+def test_dump_to_something_else_than_a_pickle_is_refused(tmp_path):
+    result = run_tool('test.py', TOY, 'x.pth', '--dump', tmp_path / 'scores.csv', check=False)
+    assert result.returncode == 2
+    assert '.pkl' in result.stderr
+
+
+def test_more_gpus_than_there_are_are_refused_in_one_line(tmp_path):
+    # A python whose torch sees 2 GPUs; nothing but the count is asked of it.
+    fake = tmp_path / 'torch.py'
+    fake.write_text('class cuda:\n    device_count = staticmethod(lambda: 2)\n')
+    (tmp_path / 'tools').mkdir()
+    for script in ('torchrun.sh', 'dist_train.sh', 'dist_test.sh'):
+        (tmp_path / 'tools' / script).symlink_to(ROOT / 'tools' / script)
+    for words in (['dist_train.sh', TOY, 3], ['dist_test.sh', TOY, 'x.pth', 3]):
+        result = run_tool(tmp_path / 'tools' / words[0], *words[1:], check=False)
+        assert result.returncode == 1
+        assert result.stderr == 'error: 3 GPUs asked for, but this machine has 2\n'
+        assert result.stdout == ''
+
+
+@pytest.mark.parametrize(
+    ('tool', 'positional'), [('slurm_train.sh', []), ('slurm_test.sh', ['some.pth'])]
+)
+def test_slurm_tools_hand_resources_and_arguments_to_srun(tool, positional, tmp_path):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    # run_tool puts the interpreter's folder first; srun is looked up in the rest.
+    result = run_tool(
+        tool, 'gpu', 'job', TOY, *positional, '--seed', '1',
+        GPUS='4', GPUS_PER_NODE='2', PATH=f'{tmp_path}{os.pathsep}{os.environ["PATH"]}',
+    )  # fmt: skip
+    words = result.stdout.splitlines()
+    assert words[:6] == [
+        '-p', 'gpu', '--job-name=job', '--gres=gpu:2', '--ntasks=4', '--ntasks-per-node=2'
+    ]  # fmt: skip
+    script = str(ROOT / 'tools' / tool.replace('slurm_', '').replace('.sh', '.py'))
+    launched = words[words.index('python') :]
+    assert launched == [
+        'python', '-u', script, str(TOY), *positional, '--seed', '1', '--launcher', 'slurm'
+    ]  # fmt: skip
+
+
+FROZEN_BN = """
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FrozenBN(Hook):
+    '''Statistics of a fixed clip, then eval mode; keeps the weights of the start.'''
+
+    def before_train(self, runner):
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm3d)]
+        for norm in self.norms:
+            norm.momentum = 1.0
+        clip = torch.randn(4, 3, 16, 56, 56, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            model.train().backbone(60 * clip)
+        master_only(torch.save)(model.state_dict(), f'{runner.work_dir}/start.pth')
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        for norm in self.norms:
+            norm.eval()
+"""
+
+
+def test_two_processes_take_the_step_of_one_with_twice_the_batch(clips, tmp_path):
+    """Same start, BN in eval mode, no randomness in the data: equal to rounding."""
+    (tmp_path / 'frozen_bn.py').write_text(FROZEN_BN)
+    config = tmp_path / 'step.py'
+    config.write_text(
+        f"_base_ = ['{TOY}']\n"
+        "custom_imports = dict(imports=['artnet_mm', 'frozen_bn'], allow_failed_imports=False)\n"
+        "custom_hooks = [dict(type='FrozenBN')]\n"
+        'train_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))\n'
+        'model = dict(cls_head=dict(dropout_ratio=0))\n'
+    )
+    env = {'PYTHONPATH': f'{ROOT}{os.pathsep}{tmp_path}', 'CUDA_VISIBLE_DEVICES': ''}
+    starts, ends = [], []
+    for processes, batch in ((1, 4), (2, 2)):
+        work_dir = tmp_path / f'{processes}'
+        options = {'train_dataloader.batch_size': batch, 'train_cfg.max_iters': 1}
+        arguments = ['--seed', 5, *toy_arguments(clips, work_dir, **options)]
+        if processes == 1:
+            run_tool('train.py', config, *arguments, **env)
+        else:
+            run_tool('dist_train.sh', config, 2, *arguments, PORT='29613', **env)
+        starts.append(torch.load(work_dir / 'start.pth', weights_only=True))
+        ends.append(torch.load(work_dir / 'iter_1.pth', weights_only=True)['state_dict'])
+    torch.testing.assert_close(starts[0], starts[1], rtol=0, atol=0)
+    for name, start in starts[0].items():
+        if start.is_floating_point() and 'running' not in name:
+            step, other = (end[name] - start for end in ends)
+            assert step.norm() > 0, name
+            assert (step - other).norm() <= 1e-3 * step.norm(), name
+
+
+def test_model_zoo_and_readme_are_what_the_metafile_generates():
+    run_tool('model_zoo.py', '--check')

@@ -1,0 +1,129 @@
+"""ClipVideoDataset on real lists and videos, good and broken."""
+
+import shutil
+
+import pytest
+import torch
+from mmaction.registry import DATASETS
+
+PIPELINE = [
+    dict(type='DecordInit'),
+    dict(type='UniformClipSampler', clip_len=4, num_clips=2),
+    dict(type='DecordDecode'),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs', meta_keys=('filename',)),
+]
+
+
+def build(ann_file, videos, **kwargs):
+    config = dict(ann_file=str(ann_file), data_prefix=dict(video=str(videos)), num_classes=10)
+    return DATASETS.build(dict(type='ClipVideoDataset', pipeline=PIPELINE, **config | kwargs))
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Data set of a list with the given text or bytes, in which videos/ is the folder."""
+
+    def write(text, **kwargs):
+        content = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / 'list.txt').write_bytes(content)
+        return build(tmp_path / 'list.txt', tmp_path / 'videos', **kwargs)
+
+    (tmp_path / 'videos').mkdir()
+    return write
+
+
+def label_of(packed):
+    sample = packed['data_samples']
+    return sample.gt_label if 'gt_label' in sample else sample.gt_labels.item  # mmaction2 1.2, 1.1
+
+
+def names_and_labels(dataset):
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    return [(info['filename'].rsplit('videos/')[-1], info['label']) for info in infos]
+
+
+def test_a_real_list_yields_packed_clips(clips):
+    dataset = build(clips / 'train_list_videos.txt', clips / 'videos_train')
+    assert len(dataset) == 20
+    for index in (0, 19):
+        packed = dataset[index]
+        assert packed['inputs'].shape == (2, 3, 4, 64, 86)
+        assert packed['inputs'].dtype == torch.uint8
+        assert label_of(packed).tolist() == [index % 10]
+    assert packed['data_samples'].filename == str(clips / 'videos_train/bouncing_00019.mp4')
+
+
+def test_paths_start_at_data_root(clips):
+    dataset = build('val_list_videos.txt', 'videos_val', data_root=str(clips), test_mode=True)
+    assert len(dataset) == 10
+    assert dataset[3]['data_samples'].filename == str(clips / 'videos_val/rising_00003.mp4')
+
+
+def test_names_may_hold_blanks_and_folders(listed, clips, tmp_path):
+    name = 'arm wrestling/a  b.mp4'
+    (tmp_path / 'videos/arm wrestling').mkdir()
+    shutil.copy(clips / 'videos_val/up_00000.mp4', tmp_path / 'videos' / name)
+    dataset = listed(f'{name} 7\r\n\n  plain.mp4 0\n')
+    assert names_and_labels(dataset) == [(name, 7), ('plain.mp4', 0)]
+    assert label_of(dataset[0]).tolist() == [7]
+
+
+def test_another_delimiter_splits_at_its_last_place(listed):
+    dataset = listed('a, b.mp4,3\n', delimiter=',')
+    assert names_and_labels(dataset) == [('a, b.mp4', 3)]
+
+
+def test_names_may_be_any_utf8(listed):
+    assert names_and_labels(listed('größe/走.mp4 9\n')) == [('größe/走.mp4', 9)]
+
+
+def test_a_test_list_without_labels_gives_minus_one(listed, clips, tmp_path):
+    shutil.copy(clips / 'videos_val/up_00000.mp4', tmp_path / 'videos/a.mp4')
+    dataset = listed('a.mp4\nb.mp4 4\n', test_mode=True)
+    assert names_and_labels(dataset) == [('a.mp4', -1), ('b.mp4', 4)]
+    assert label_of(dataset[0]).tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    'line',
+    ['b.mp4 10', 'b.mp4 -1', 'b.mp4 1.0', 'b.mp4 one', 'b.mp4 ²', 'b.mp4', 'my clip.mp4'],
+    ids=['too large', 'negative', 'fraction', 'word', 'superscript', 'missing', 'missing, blank'],
+)
+def test_a_bad_label_is_an_error_that_names_file_line_and_bounds(listed, tmp_path, line):
+    with pytest.raises(ValueError) as error:
+        listed(f'a.mp4 9\n\n{line}\n')
+    for part in (f'{tmp_path}/list.txt, line 3:', 'from 0 to 9', 'num_classes=10', repr(line)):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize('text', ['', '\n  \n'])
+def test_an_empty_list_is_an_error(listed, tmp_path, text):
+    with pytest.raises(ValueError, match=f'{tmp_path}/list.txt lists no videos'):
+        listed(text)
+
+
+def test_a_list_that_is_not_utf8_is_an_error(listed, tmp_path):
+    with pytest.raises(ValueError, match=f'{tmp_path}/list.txt is not UTF-8.*0xe9'):
+        listed('é.mp4 1\n'.encode('latin-1'))
+
+
+def test_a_missing_list_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f'{tmp_path}/none.txt does not exist'):
+        build(tmp_path / 'none.txt', tmp_path)
+
+
+@pytest.mark.parametrize('content', ['missing', 'empty', 'text', 'truncated'])
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_a_broken_video_is_an_error_that_names_it(listed, clips, tmp_path, content, test_mode):
+    whole = (clips / 'videos_val/up_00000.mp4').read_bytes()
+    broken = {
+        'empty': b'',
+        'text': b'this is not a video\n',
+        'truncated': whole[: len(whole) * 6 // 10],
+    }
+    if content != 'missing':
+        (tmp_path / 'videos/bad.mp4').write_bytes(broken[content])
+    dataset = listed('bad.mp4 0\n', test_mode=test_mode)
+    with pytest.raises(RuntimeError, match=f'cannot read a clip from {tmp_path}/videos/bad.mp4: '):
+        dataset[0]

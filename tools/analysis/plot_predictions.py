@@ -1,0 +1,92 @@
+"""Draw what a test dumped: plot_predictions.py DUMP.pkl CLASSES.txt OUT_DIR
+
+Writes ``confusion.png`` and ``clips.png``, a sheet of videos with what the
+network said about them.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')
+import decord
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from mmaction.evaluation import ConfusionMatrix
+from mmengine.fileio import load
+
+FRAMES = 5
+
+
+def draw_confusion(scores: torch.Tensor, labels: torch.Tensor, classes: list, out: Path) -> None:
+    """Counts of (true class, predicted class)."""
+    matrix = ConfusionMatrix.calculate(scores, labels, num_classes=len(classes)).numpy()
+    size = 2.5 + 0.45 * len(classes)
+    figure, axes = plt.subplots(figsize=(size, size), layout='constrained')
+    axes.imshow(matrix / matrix.sum(1, keepdims=True).clip(1), cmap='Blues', vmin=0, vmax=1)
+    for row, column in np.argwhere(matrix):
+        dark = matrix[row, column] > matrix[row].sum() / 2
+        axes.text(
+            column, row, matrix[row, column], ha='center', va='center', color='w' if dark else 'k'
+        )
+    axes.set_xticks(range(len(classes)), classes, rotation=60, ha='right')
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel='predicted', ylabel='true')
+    figure.savefig(out, dpi=120)
+
+
+def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
+    """Frames of the first video of each class, with the three best answers."""
+    first = {}
+    for result in results:
+        first.setdefault(int(result['gt_labels']['item']), result)
+    shown = [first[label] for label in sorted(first)][:rows]
+    figure, grid = plt.subplots(
+        len(shown),
+        FRAMES + 1,
+        figsize=(1.5 * FRAMES + 2.6, 1.15 * len(shown)),
+        squeeze=False,
+        layout='constrained',
+    )
+    for axes, result in zip(grid, shown):
+        video = decord.VideoReader(result['filename'])
+        frames = np.linspace(0, len(video) - 1, FRAMES).astype(int)
+        for axis, frame in zip(axes, video.get_batch(frames).asnumpy()):
+            axis.imshow(frame)
+        label = int(result['gt_labels']['item'])
+        probabilities = result['pred_scores']['item'].softmax(0)
+        best = probabilities.argsort(descending=True)[:3].flip(0).tolist()
+        bars = [100 * float(probabilities[i]) for i in best]
+        colors = ['tab:green' if i == label else 'tab:gray' for i in best]
+        axes[-1].barh(range(len(best)), bars, color=colors)
+        for place, index in enumerate(best):
+            axes[-1].text(2, place, f'{classes[index]} {bars[place]:.0f}%', va='center', fontsize=7)
+        axes[-1].set_xlim(0, 100)
+        axes[0].set_ylabel(classes[label], rotation=0, ha='right', va='center')
+        for axis in axes:
+            axis.set(xticks=[], yticks=[])
+    figure.savefig(out, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        'dump', help='what tools/test.py --dump wrote; only your own, it is a pickle'
+    )
+    parser.add_argument('classes', type=Path, help='names of the classes, one a line')
+    parser.add_argument('out_dir', type=Path)
+    parser.add_argument('--rows', type=int, default=10, help='videos on the sheet')
+    args = parser.parse_args()
+    results = load(args.dump)
+    classes = args.classes.read_text(encoding='utf-8').splitlines()
+    args.out_dir.mkdir(parents=True, exist_ok=True)
+    scores = torch.stack([result['pred_scores']['item'] for result in results])
+    labels = torch.cat([result['gt_labels']['item'] for result in results])
+    draw_confusion(scores, labels, classes, args.out_dir / 'confusion.png')
+    draw_clips(results, classes, args.rows, args.out_dir / 'clips.png')
+
+
+if __name__ == '__main__':
+    main()

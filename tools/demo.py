@@ -1,0 +1,104 @@
+"""The demo: motion clips, training, the paper's many-view test, inference, pictures."""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mmaction.apis import inference_recognizer, init_recognizer
+from mmengine.config import Config
+from mmengine.fileio import load
+from rich.console import Console
+from rich.table import Table
+
+from artnet_mm import ROOT
+from artnet_mm.datasets.synthetic import CLASSES, write_dataset
+from artnet_mm.evaluation import VideoAccuracy
+
+NUM_TRAIN, NUM_VAL = 600, 100
+PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+)/(\d+)\].*?(eta: \S+)?')
+FIGURES = re.compile(r'(eta|loss|acc/top1|acc/avg): +(\S+)')
+console = Console(highlight=False)
+
+
+def run_tool(script: str, *arguments: object, log: Path) -> None:
+    """Run a tool, showing its progress here and keeping its whole output in a file.
+
+    Raises:
+        SystemExit: If the tool fails, with the end of its output.
+    """
+    command = [sys.executable, str(ROOT / 'tools' / script), *map(str, arguments)]
+    console.print(f'$ tools/{script} {" ".join(command[2:])}', style='bold', soft_wrap=True)
+    tail = []
+    with log.open('a', encoding='utf-8') as file:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for line in process.stdout:
+            file.write(line)
+            tail = [*tail[-20:], line]
+            if progress := PROGRESS.search(line):
+                mode, step, total = progress.group(1, 2, 3)
+                figures = '  '.join(f'{k} {v}' for k, v in FIGURES.findall(line))
+                console.print(f'  {mode:5s} {step:>4s}/{total}  {figures}')
+    if process.wait():
+        raise SystemExit(f'error: tools/{script} failed; see {log}\n{"".join(tail)}')
+
+
+def show_inference(config: str, checkpoint: Path, videos: list[Path]) -> None:
+    """Ask the trained network about single videos, as a user's program would."""
+    model = init_recognizer(config, str(checkpoint), device='cpu')
+    table = Table(
+        'held-out clip', 'answer', 'probability', title='init_recognizer, inference_recognizer'
+    )
+    for video in videos:
+        probabilities = inference_recognizer(model, str(video)).pred_scores.item.softmax(0)
+        best = int(probabilities.argmax())
+        table.add_row(video.name, CLASSES[best], f'{100 * float(probabilities[best]):.1f}%')
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--config', default=str(ROOT / 'configs/artnet_r18_d_toy.py'))
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--clips', type=int, nargs=2, default=(NUM_TRAIN, NUM_VAL))
+    parser.add_argument('--cfg-options', nargs='+', default=[], help='passed to train and test')
+    args = parser.parse_args()
+    start = time.monotonic()
+    data = Path(Config.fromfile(args.config).data_root)
+    work_dir = args.work_dir / f'seed{args.seed}'
+    work_dir.mkdir(parents=True, exist_ok=True)
+    log, dump = work_dir / 'output.txt', work_dir / 'scores.pkl'
+    options = ['--work-dir', work_dir]
+    if args.cfg_options:
+        options += ['--cfg-options', *args.cfg_options]
+
+    write_dataset(data, *args.clips)
+    run_tool('train.py', args.config, '--seed', args.seed, *options, log=log)
+    checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
+    run_tool('test.py', args.config, checkpoint, '--dump', dump, *options, log=log)
+    show_inference(args.config, checkpoint, sorted((data / 'videos_val').iterdir())[::17])
+    run_tool('analysis/plot_training.py', work_dir, work_dir / 'training.png', log=log)
+    run_tool('analysis/plot_predictions.py', dump, data / 'classes.txt', work_dir, log=log)
+
+    results = load(dump)
+    scores = [result['pred_scores']['item'].numpy() for result in results]
+    labels = [int(result['gt_labels']['item']) for result in results]
+    metrics = VideoAccuracy().calculate(scores, labels)
+    table = Table('', 'top-1', 'top-5', 'Avg', title=f'{len(labels)} held-out clips, 250 views')
+    table.add_row(
+        Path(args.config).stem, *(f'{100 * metrics[k]:.1f}' for k in ('top1', 'top5', 'avg'))
+    )
+    chance = 100 / len(CLASSES)
+    table.add_row('chance', *(f'{v:.1f}' for v in (chance, 5 * chance, 3 * chance)))
+    console.print(table)
+    console.print(f'pictures: {work_dir}/training.png, confusion.png, clips.png')
+    console.print(f'{(time.monotonic() - start) / 60:.1f} minutes')
+
+
+if __name__ == '__main__':
+    main()
