@@ -76,6 +76,8 @@ def complete_mmaction_localizers() -> None:
     if not imports_drn or (localizers / 'drn').is_dir():
         return
 
+    from mmaction.registry import MODELS
+
     class DRN(torch.nn.Module):
         def __init__(self, *args, **kwargs) -> None:
             raise ImportError(
@@ -87,6 +89,7 @@ def complete_mmaction_localizers() -> None:
         module = types.ModuleType(name)
         module.DRN = DRN
         sys.modules.setdefault(name, module)
+    MODELS.register_module(module=DRN)
 
 
 def allow_message_hub_in_checkpoints() -> None:
@@ -184,3 +187,14 @@ def load_from_local(filename: str, map_location: str | None = None) -> dict:
             f'checkpoint {filename} is cut short, or holds more than tensors and plain data, '
             f'and was not loaded: {reason}'
         ) from None
+
+
+def prediction_of(sample: dict) -> tuple[torch.Tensor, int]:
+    """Scores (num_classes,) and label of a tested sample, as a dict.
+
+    mmaction2 1.1 calls them ``pred_scores.item`` and ``gt_labels.item``, 1.2
+    ``pred_score`` and ``gt_label``. Goes with support for 1.1.
+    """
+    if 'pred_scores' in sample:
+        return sample['pred_scores']['item'], int(sample['gt_labels']['item'])
+    return sample['pred_score'], int(sample['gt_label'])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,19 @@ def tiny_config(name: str, clips: Path, work_dir: Path, **options) -> Config:
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     cfg.merge_from_dict({**tiny_options(clips), 'work_dir': str(work_dir), **options})
     return cfg
+
+
+def settle_running_statistics(model: torch.nn.Module, clips: torch.Tensor) -> None:
+    """Set the statistics of all BN layers from clips (N, C, T, H, W) as the network sees them.
+
+    At the start, and after one step at rate 0.1, they are far behind the weights,
+    and in eval mode the units square what is off, layer after layer.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train().backbone(clips)
 
 
 def as_arguments(options: dict) -> list[str]:

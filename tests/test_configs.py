@@ -7,7 +7,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .helpers import ROOT, tiny_config
+from artnet_mm.compat import prediction_of
+
+from .helpers import ROOT, settle_running_statistics, tiny_config
 
 TABLE2 = {  # (depth, arch) of every row
     'c2d_r18_kinetics': (18, 'c2d'),
@@ -23,16 +25,6 @@ LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 
 def steps(cfg: Config, pipeline: str) -> dict:
     return {step['type']: step for step in cfg[pipeline]}
-
-
-def refresh_running_statistics(runner: Runner) -> None:
-    """One step at rate 0.1 leaves them far behind the weights, and the units square what is off."""
-    for module in runner.model.modules():
-        if isinstance(module, torch.nn.BatchNorm3d):
-            module.momentum = 1.0
-    batch = runner.model.data_preprocessor(next(iter(runner.train_dataloader)))
-    with torch.no_grad():
-        runner.model.train()(**batch, mode='loss')
 
 
 def test_every_leaf_is_known():
@@ -56,7 +48,8 @@ def test_leaf_trains_a_step_and_tests_a_video(name, clips, tmp_path):
         not torch.equal(seen[key], value) for key, value in runner.model.backbone.named_parameters()
     ]
     assert all(moved)
-    refresh_running_statistics(runner)
+    batch = runner.model.data_preprocessor(next(iter(runner.train_dataloader)))
+    settle_running_statistics(runner.model, batch['inputs'].flatten(0, 1))
     metrics = runner.test()
     assert metrics['acc/evaluated'] == 1
     assert math.isfinite(metrics['acc/nll'])
@@ -117,7 +110,7 @@ def test_chunked_views_give_the_scores_of_all_views_at_once(clips, tmp_path):
     for views in (7, 50, 250):
         runner.model.test_cfg.max_testing_views = views
         with torch.no_grad():
-            scores.append(runner.model.test_step(batch)[0].pred_scores.item.clone())
+            scores.append(prediction_of(runner.model.test_step(batch)[0].to_dict())[0])
     assert batch['inputs'][0].shape == (250, 3, 16, 56, 56)
     torch.testing.assert_close(scores[0], scores[2])
     torch.testing.assert_close(scores[1], scores[2])

@@ -15,7 +15,7 @@ from artnet_mm import ROOT as INSTALLED_ROOT
 from artnet_mm import compat
 from artnet_mm.datasets.synthetic import motion_clip, write_video
 
-from .helpers import ROOT
+from .helpers import ROOT, settle_running_statistics
 
 EXAMPLE = r'<!-- test: {} -->\n```python\n(.*?)```'
 
@@ -106,6 +106,7 @@ def test_readme_inference_example_runs(tmp_path):
         path.parent.mkdir(parents=True)
     write_video(video, motion_clip(label=5, seed=0))
     model = MODELS.build(Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').model)
+    settle_running_statistics(model, 60 * torch.randn(4, 3, 16, 56, 56))
     torch.save({'state_dict': model.state_dict(), 'meta': {}}, checkpoint)
     result = subprocess.run(
         [sys.executable, '-c', example('inference')],

@@ -138,6 +138,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from tests.helpers import settle_running_statistics
+
 
 @HOOKS.register_module()
 class FrozenBN(Hook):
@@ -145,17 +147,14 @@ class FrozenBN(Hook):
 
     def before_train(self, runner):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm3d)]
-        for norm in self.norms:
-            norm.momentum = 1.0
-        clip = torch.randn(4, 3, 16, 56, 56, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            model.train().backbone(60 * clip)
+        clips = torch.randn(4, 3, 16, 56, 56, generator=torch.Generator().manual_seed(0))
+        settle_running_statistics(model, 60 * clips)
         master_only(torch.save)(model.state_dict(), f'{runner.work_dir}/start.pth')
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        for norm in self.norms:
-            norm.eval()
+        for module in runner.model.modules():
+            if isinstance(module, torch.nn.BatchNorm3d):
+                module.eval()
 """
 
 

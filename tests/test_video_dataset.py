@@ -1,13 +1,20 @@
 """ClipVideoDataset on real lists and videos, good and broken."""
 
 import shutil
+import subprocess
+import sys
 
+import cv2
 import pytest
 import torch
 from mmaction.registry import DATASETS
 
+from artnet_mm.datasets.synthetic import motion_clip
+
+from .helpers import ROOT
+
 PIPELINE = [
-    dict(type='DecordInit'),
+    dict(type='ClipDecordInit'),
     dict(type='UniformClipSampler', clip_len=4, num_clips=2),
     dict(type='DecordDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
@@ -127,3 +134,33 @@ def test_a_broken_video_is_an_error_that_names_it(listed, clips, tmp_path, conte
     dataset = listed('bad.mp4 0\n', test_mode=test_mode)
     with pytest.raises(RuntimeError, match=f'cannot read a clip from {tmp_path}/videos/bad.mp4: '):
         dataset[0]
+
+
+def test_a_cut_avi_is_an_error_that_names_it_and_no_crash(tmp_path):
+    """decord 0.6.0 kills the interpreter over the bytes of such a file."""
+    path = tmp_path / 'cut.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, (86, 64))
+    for frame in motion_clip(label=0, seed=0):
+        writer.write(frame)
+    writer.release()
+    whole = path.read_bytes()
+    list_file = tmp_path / 'list.txt'
+    list_file.write_text('cut.avi 0\n')
+    code = (
+        'import artnet_mm\n'
+        'from mmengine.registry import init_default_scope\n'
+        'from tests.test_video_dataset import build\n'
+        'init_default_scope("mmaction")\n'
+        f'sample = build({str(list_file)!r}, {str(tmp_path)!r})[0]\n'
+        'print(sample["inputs"].shape)\n'
+    )
+    for share in (0.0, 0.05, 0.6, 0.99):
+        path.write_bytes(whole[: int(share * len(whole))])
+        result = subprocess.run(
+            [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+        )
+        if result.returncode:
+            assert result.returncode == 1, f'{share}: died with {result.returncode}'
+            assert f'cannot read a clip from {path}' in result.stderr
+        else:  # decord shows the frames that are there
+            assert 'torch.Size([2, 3, 4, 64, 86])' in result.stdout

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artnet_mm import ROOT
+from artnet_mm.compat import prediction_of
 from artnet_mm.datasets.synthetic import CLASSES, write_dataset
 from artnet_mm.evaluation import VideoAccuracy
 
@@ -54,7 +55,8 @@ def show_inference(config: str, checkpoint: Path, videos: list[Path]) -> None:
         'held-out clip', 'answer', 'probability', title='init_recognizer, inference_recognizer'
     )
     for video in videos:
-        probabilities = inference_recognizer(model, str(video)).pred_scores.item.softmax(0)
+        scores, _ = prediction_of(inference_recognizer(model, str(video)).to_dict())
+        probabilities = scores.softmax(0)
         best = int(probabilities.argmax())
         table.add_row(video.name, CLASSES[best], f'{100 * float(probabilities[best]):.1f}%')
     console.print(table)
@@ -86,9 +88,8 @@ def main() -> None:
     run_tool('analysis/plot_predictions.py', dump, data / 'classes.txt', work_dir, log=log)
 
     results = load(dump)
-    scores = [result['pred_scores']['item'].numpy() for result in results]
-    labels = [int(result['gt_labels']['item']) for result in results]
-    metrics = VideoAccuracy().calculate(scores, labels)
+    scores, labels = zip(*map(prediction_of, results))
+    metrics = VideoAccuracy().calculate([score.numpy() for score in scores], labels)
     table = Table('', 'top-1', 'top-5', 'Avg', title=f'{len(labels)} held-out clips, 250 views')
     table.add_row(
         Path(args.config).stem, *(f'{100 * metrics[k]:.1f}' for k in ('top1', 'top5', 'avg'))

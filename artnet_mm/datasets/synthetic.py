@@ -15,6 +15,7 @@ from rich.progress import track
 
 # Texture seeds of training and validation clips come from disjoint ranges.
 SPLITS = {'train': 0, 'val': 1_000_000}
+MAX_SEED = 2**32 // (2 * SPLITS['val']) - 1
 FPS = 25
 
 
@@ -158,10 +159,13 @@ def write_dataset(
         seed (int): Another seed, other clips. Defaults to 0.
 
     Raises:
-        ValueError: If more clips are asked for than a split has seeds.
+        ValueError: If more clips are asked for than a split has seeds, or the
+            seed is not one that NumPy's seeds have room for.
     """
     if max(num_train, num_val) > SPLITS['val']:
         raise ValueError(f'a split has at most {SPLITS["val"]} clips')
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f'seed must be from 0 to {MAX_SEED}, got {seed}')
     for split, number in (('train', num_train), ('val', num_val)):
         folder = Path(root, f'videos_{split}')
         folder.mkdir(parents=True, exist_ok=True)

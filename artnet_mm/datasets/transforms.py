@@ -106,10 +106,15 @@ class ClipTenCrop(TenCrop):
 
 @TRANSFORMS.register_module()
 class StackFlow(BaseTransform):
-    """Join the x and y images that ``RawFrameDecode`` lists in turn into (H, W, 2) frames."""
+    """Join the x and y images that ``RawFrameDecode`` lists in turn into (H, W, 2) frames.
+
+    That is how mmaction2 1.1 lists them; frames that 1.2 has joined are left alone.
+    """
 
     def transform(self, results: dict) -> dict:
         """Replace ``imgs``, 2 * M images of (H, W), by M frames of (H, W, 2)."""
         imgs = results['imgs']
+        if imgs[0].ndim == 3:
+            return results
         results['imgs'] = [np.stack(pair, axis=-1) for pair in zip(imgs[0::2], imgs[1::2])]
         return results

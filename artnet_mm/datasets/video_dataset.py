@@ -15,7 +15,7 @@ class ClipVideoDataset(VideoDataset):
 
     Args:
         ann_file (str): List of ``<path> <label>`` lines; of ``<path>`` alone for
-            unlabeled test videos.
+            unlabeled test videos, whose paths have no blanks.
         num_classes (int): Labels must be below it.
         kwargs: Arguments of ``VideoDataset``.
 
@@ -30,7 +30,7 @@ class ClipVideoDataset(VideoDataset):
     def load_data_list(self) -> list[dict]:
         """Read ``ann_file``, checking every line."""
         try:
-            text = Path(self.ann_file).read_text(encoding='utf-8')
+            text = Path(self.ann_file).read_text(encoding='utf-8-sig')
         except FileNotFoundError:
             raise FileNotFoundError(f'annotation file {self.ann_file} does not exist') from None
         except UnicodeDecodeError as error:
@@ -46,7 +46,7 @@ class ClipVideoDataset(VideoDataset):
 
     def _parse(self, number: int, line: str) -> dict:
         name, _, label = line.rpartition(self.delimiter)
-        if not name and self.test_mode:
+        if not name and self.test_mode and not any(map(str.isspace, line)):
             name, label = line, '-1'
         elif not (label.isascii() and label.isdigit()) or not 0 <= int(label) < self.num_classes:
             raise ValueError(

@@ -22,11 +22,17 @@ class VideoAccuracy(AccMetric):
     Args:
         num_videos (int, optional): Size of the official list, to be reported as
             ``expected``. Defaults to the size of the dataset.
-        kwargs: Arguments of ``AccMetric``.
+        collect_device (str): As for ``AccMetric``. Defaults to 'cpu'.
+        prefix (str, optional): As for ``AccMetric``. Defaults to 'acc'.
     """
 
-    def __init__(self, num_videos: int | None = None, **kwargs) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        num_videos: int | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
         self.num_videos = num_videos
 
     def evaluate(self, size: int) -> dict:

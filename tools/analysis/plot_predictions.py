@@ -17,6 +17,8 @@ import torch
 from mmaction.evaluation import ConfusionMatrix
 from mmengine.fileio import load
 
+from artnet_mm.compat import prediction_of
+
 FRAMES = 5
 
 
@@ -41,7 +43,8 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
     """Frames of the first video of each class, with the three best answers."""
     first = {}
     for result in results:
-        first.setdefault(int(result['gt_labels']['item']), result)
+        scores, label = prediction_of(result)
+        first.setdefault(label, (label, scores, result['filename']))
     shown = [first[label] for label in sorted(first)][:rows]
     figure, grid = plt.subplots(
         len(shown),
@@ -50,13 +53,12 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
         squeeze=False,
         layout='constrained',
     )
-    for axes, result in zip(grid, shown):
-        video = decord.VideoReader(result['filename'])
+    for axes, (label, scores, filename) in zip(grid, shown):
+        video = decord.VideoReader(filename)
         frames = np.linspace(0, len(video) - 1, FRAMES).astype(int)
         for axis, frame in zip(axes, video.get_batch(frames).asnumpy()):
             axis.imshow(frame)
-        label = int(result['gt_labels']['item'])
-        probabilities = result['pred_scores']['item'].softmax(0)
+        probabilities = scores.softmax(0)
         best = probabilities.argsort(descending=True)[:3].flip(0).tolist()
         bars = [100 * float(probabilities[i]) for i in best]
         colors = ['tab:green' if i == label else 'tab:gray' for i in best]
@@ -82,9 +84,10 @@ def main() -> None:
     results = load(args.dump)
     classes = args.classes.read_text(encoding='utf-8').splitlines()
     args.out_dir.mkdir(parents=True, exist_ok=True)
-    scores = torch.stack([result['pred_scores']['item'] for result in results])
-    labels = torch.cat([result['gt_labels']['item'] for result in results])
-    draw_confusion(scores, labels, classes, args.out_dir / 'confusion.png')
+    scores, labels = zip(*map(prediction_of, results))
+    draw_confusion(
+        torch.stack(scores), torch.tensor(labels), classes, args.out_dir / 'confusion.png'
+    )
     draw_clips(results, classes, args.rows, args.out_dir / 'clips.png')
 
 

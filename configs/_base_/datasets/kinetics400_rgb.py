@@ -3,7 +3,7 @@ data_root = 'data/kinetics400/'
 dataset = dict(type='ClipVideoDataset', num_classes=400)
 
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='ClipDecordInit'),
     dict(type='SegmentClipSampler', clip_len=16, num_segments=1),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(170, 128), keep_ratio=False),
@@ -20,7 +20,7 @@ train_pipeline = [
     dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
 ]
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='ClipDecordInit'),
     dict(type='SegmentClipSampler', clip_len=16, num_segments=1, test_mode=True),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(170, 128), keep_ratio=False),
@@ -29,7 +29,7 @@ val_pipeline = [
     dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
 ]
 test_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='ClipDecordInit'),
     dict(type='UniformClipSampler', clip_len=16, num_clips=25),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(170, 128), keep_ratio=False),

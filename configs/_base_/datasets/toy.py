@@ -3,7 +3,7 @@ data_root = 'data/toy/'
 dataset = dict(type='ClipVideoDataset', num_classes=10)
 
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='ClipDecordInit'),
     dict(type='SegmentClipSampler', clip_len=16),
     dict(type='DecordDecode'),
     dict(
@@ -19,7 +19,7 @@ train_pipeline = [
     dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
 ]
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='ClipDecordInit'),
     dict(type='SegmentClipSampler', clip_len=16, test_mode=True),
     dict(type='DecordDecode'),
     dict(type='CenterCrop', crop_size=56),
@@ -27,7 +27,7 @@ val_pipeline = [
     dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
 ]
 test_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='ClipDecordInit'),
     dict(type='UniformClipSampler', clip_len=16, num_clips=25),
     dict(type='DecordDecode'),
     dict(type='ClipTenCrop', crop_size=56),
