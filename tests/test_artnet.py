@@ -229,6 +229,8 @@ def test_init_cfg_replaces_the_default():
         (dict(arch=dict(stem='Conv3d', stages=[PLAIN] * 3)), 'each of the four stages'),
         (dict(arch=dict(stem='Conv3d', stages=['Conv3d'] * 4)), 'must name two units'),
         (dict(arch=dict(stem='Conv3d', stages=[('Conv3d',)] * 4)), 'must name two units'),
+        (dict(arch=dict(stem='Conv3d', stages=[dict(type='Conv3d', groups=2)] * 4)), 'two units'),
+        (dict(arch=['Conv3d']), 'name of an architecture or a table'),
         (dict(depth=50), r'depth must be one of \[18, 34\], got 50'),
         (dict(shortcut_kernel=2), 'shortcut_kernel must be 1 or 3, got 2'),
         (dict(base_channels=9), 'out_channels must be even, got 9'),

@@ -66,8 +66,13 @@ def test_samples_of_unequal_shape_are_refused(other):
     assert str(shape) in str(error.value) and str(other) in str(error.value)
 
 
-@pytest.mark.parametrize('shape', [(1, 2, 4, 5, 6), (1, 1, 4, 5, 6), (3, 4, 5, 6), (1, 4, 3, 5, 6)])
+@pytest.mark.parametrize('shape', [(1, 2, 4, 5, 6), (1, 1, 4, 5, 6), (4, 3, 5, 6), (1, 4, 3, 5, 6)])
 def test_clips_without_a_channel_per_mean_are_refused(shape):
     with pytest.raises(ValueError, match=r'expected clips of \(M, 3, T, H, W\)') as error:
         process(ClipPreprocessor(MEAN), [clips(*shape)])
     assert f'got {shape}' in str(error.value)
+
+
+def test_reversing_other_than_three_channels_is_an_error():
+    with pytest.raises(ValueError, match='to_rgb reverses three channels, but mean has 2'):
+        ClipPreprocessor(mean=[128, 128], to_rgb=True)

@@ -63,3 +63,8 @@ def test_half_precision_responses_are_squared_in_float32(dtype):
     codes.sum().backward()
     assert x.grad.dtype == dtype
     assert x.grad.flatten().tolist() == [1000, 1000]
+
+
+def test_an_odd_number_of_channels_is_an_error():
+    with pytest.raises(ValueError, match='pooled in pairs, but there are 3'):
+        square_pool(torch.rand(1, 3, 2, 2, 2))

@@ -120,7 +120,9 @@ def test_registered_module_can_be_the_consensus():
 def test_head_builds_from_a_config_with_the_stock_consensus():
     config = dict(type='TSNClipHead', num_classes=CLASSES, in_channels=4)
     scores, _, samples = batch(2, 2)
-    stock = MODELS.build(dict(config, consensus=dict(type='AvgConsensus', dim=1)))
+    consensus = dict(type='AvgConsensus', dim=1)
+    stock = MODELS.build(dict(config, consensus=consensus))
+    assert consensus == dict(type='AvgConsensus', dim=1), 'the config is left as it was'
     plain = MODELS.build(config)
     assert plain.loss_by_feat(scores, samples) == stock.loss_by_feat(scores, samples)
 

@@ -160,6 +160,16 @@ def test_bias_sits_on_the_output_and_nowhere_else(unit, bias):
 
 
 @pytest.mark.parametrize('unit', BRANCHED)
+def test_a_unit_in_half_precision_stays_near_its_float32_self(unit):
+    torch.manual_seed(0)
+    layer, x = unit(4, 8, 3, padding=1), torch.randn(2, 4, 4, 6, 6)
+    expected = layer(x)
+    half = layer.bfloat16()(x.bfloat16())
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize('unit', BRANCHED)
 @pytest.mark.parametrize(
     ('norm_cfg', 'kind'),
     [

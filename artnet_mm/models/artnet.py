@@ -35,13 +35,15 @@ def _resolve(arch: str | dict) -> dict:
         if arch not in ARCHITECTURES:
             raise ValueError(f'unknown arch {arch!r}; known are {", ".join(ARCHITECTURES)}')
         return ARCHITECTURES[arch]
+    if not isinstance(arch, dict):
+        raise ValueError(f'arch must be the name of an architecture or a table, got {arch!r}')
     if not {'stem', 'stages'} <= arch.keys() <= {'stem', 'stages', 'shortcut'}:
         raise ValueError(
             "arch must have the keys 'stem' and 'stages', may have 'shortcut', and has "
             f'{sorted(arch)}'
         )
     stages = arch['stages']
-    if len(stages) != 4 or any(isinstance(s, str) or len(s) != 2 for s in stages):
+    if len(stages) != 4 or any(isinstance(s, str | dict) or len(s) != 2 for s in stages):
         raise ValueError(
             "arch['stages'] must name two units (first and second convolution of a block) for "
             f'each of the four stages, got {stages!r}'

@@ -20,12 +20,14 @@ class ClipPreprocessor(ActionDataPreprocessor):
 
     Raises:
         ValueError: If the samples of a batch differ in shape or do not have as
-            many channels as ``mean``.
+            many channels as ``mean``, or ``to_rgb`` meets other than three.
     """
 
     def __init__(
         self, mean: Sequence[float], std: Sequence[float] | None = None, to_rgb: bool = False
     ) -> None:
+        if to_rgb and len(mean) != 3:
+            raise ValueError(f'to_rgb reverses three channels, but mean has {len(mean)}')
         std = [1.0] * len(mean) if std is None else std
         super().__init__(mean=mean, std=std, to_rgb=to_rgb, format_shape='NCTHW')
 

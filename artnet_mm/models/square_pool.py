@@ -34,7 +34,12 @@ def square_pool(x: Tensor) -> Tensor:
 
     Returns:
         Tensor: Codes, (N, C / 2, T, H, W).
+
+    Raises:
+        ValueError: If C is odd.
     """
+    if x.shape[1] % 2:
+        raise ValueError(f'channels are pooled in pairs, but there are {x.shape[1]}')
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     return _SquarePool.apply(x)

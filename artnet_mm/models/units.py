@@ -20,7 +20,7 @@ IntOrTriple = int | Sequence[int]
 
 def _triple(name: str, value: IntOrTriple, minimum: int) -> tuple[int, int, int]:
     """Turn an int or three of them into (t, h, w)."""
-    triple = (value,) * 3 if isinstance(value, int) else tuple(value)
+    triple = tuple(value) if isinstance(value, Sequence) else (value,) * 3
     if len(triple) != 3 or not all(isinstance(v, int) and v >= minimum for v in triple):
         raise ValueError(
             f'{name} must be an int or three ints (t, h, w), each at least {minimum}, got {value!r}'
@@ -177,7 +177,9 @@ class RelationConv3d(nn.Module):
 
     def _fuse(self, x: Tensor) -> Tensor:
         """Responses that the reduction reads, before ReLU."""
-        return self.pool_norm(square_pool(self.relation_norm(self.relation_conv(x))))
+        codes = square_pool(self.relation_norm(self.relation_conv(x)))
+        # float32 under autocast; a model that is half precision itself needs its own type.
+        return self.pool_norm(codes.to(self.reduction.weight.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, T, H, W) -> (N, C_out, T', H', W'), as ``Conv3d`` would."""
