@@ -6,12 +6,16 @@ so through ``custom_imports``.
 
 from pathlib import Path
 
-from . import compat
+from .versions import check_versions
 
 __version__ = '0.1.0'
 
-compat.check_versions()
+check_versions()
+
+from . import compat  # noqa: E402
+
 compat.silence_mmcv_lite()
+compat.provide_importlib_metadata()
 compat.complete_mmaction_localizers()
 compat.allow_message_hub_in_checkpoints()
 compat.register_checkpoint_loader()

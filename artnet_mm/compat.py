@@ -12,47 +12,6 @@ import warnings
 from pathlib import Path
 
 import torch
-from packaging.specifiers import SpecifierSet
-
-# Distributions that provide a package, and the range of it that is supported.
-# torch before 2.6 can be made to run code by a file loaded with weights_only=True
-# (CVE-2025-32434). mmaction2 1.2 wants mmcv < 2.2, and 1.1 wants mmcv < 2.1.
-REQUIREMENTS = {
-    'torch': (('torch',), '>=2.6,<3'),
-    'mmengine': (('mmengine', 'mmengine-lite'), '>=0.10.4,<1'),
-    'mmcv': (('mmcv', 'mmcv-lite'), '>=2.0.1,<2.2'),
-    'mmaction2': (('mmaction2',), '>=1.1,<1.3'),
-}
-
-
-def check_versions() -> None:
-    """Check the stack before its own, terser checks fail on import.
-
-    Raises:
-        ImportError: If a package is missing or outside the supported range,
-            saying what to install.
-    """
-    for package, (distributions, bounds) in REQUIREMENTS.items():
-        version = next(filter(None, map(_version, distributions)), None)
-        if package == 'mmcv' and SpecifierSet('<1.2').contains(_version('mmaction2') or '1.2'):
-            bounds = '>=2.0.1,<2.1'
-        if version is None:
-            problem = f'{package} is not installed'
-        elif not SpecifierSet(bounds).contains(version, prereleases=True):
-            problem = f'{package} {version} is installed'
-        else:
-            continue
-        raise ImportError(
-            f'artnet_mm needs {package}{bounds}, but {problem}: '
-            f'pip install "{distributions[-1]}{bounds}"'
-        )
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def silence_mmcv_lite() -> None:
@@ -61,6 +20,16 @@ def silence_mmcv_lite() -> None:
     Recognition needs none, and the first line a tool prints should be its own.
     """
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+
+
+def provide_importlib_metadata() -> None:
+    """Let mmaction2 1.2.0 import the backport it needs but does not require.
+
+    ``mmaction/utils/dependency.py`` imports ``importlib_metadata``; the standard
+    library has the same. Goes with a fixed release of mmaction2.
+    """
+    if importlib.util.find_spec('importlib_metadata') is None:
+        sys.modules['importlib_metadata'] = importlib.metadata
 
 
 def complete_mmaction_localizers() -> None:
@@ -105,15 +74,18 @@ def allow_message_hub_in_checkpoints() -> None:
     import numpy as np
     from mmengine.logging.history_buffer import HistoryBuffer
 
+    # What NumPy's own pickles name; where these live differs between NumPy 1 and 2.
+    reconstruct, scalar = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     array_types = {type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32')}
     torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
             (_statistic_of_history, 'builtins.getattr'),
-            (np._core.multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
-            (np._core.multiarray._reconstruct, 'numpy._core.multiarray._reconstruct'),
-            (np._core.multiarray.scalar, 'numpy.core.multiarray.scalar'),
-            (np._core.multiarray.scalar, 'numpy._core.multiarray.scalar'),
+            *(
+                (function, f'numpy.{core}.multiarray.{function.__name__}')
+                for function in (reconstruct, scalar)
+                for core in ('core', '_core')
+            ),
             np.ndarray,
             np.dtype,
             *array_types,

@@ -8,8 +8,6 @@ from mmengine.registry import init_default_scope
 import artnet_mm
 from artnet_mm.datasets.synthetic import write_dataset
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(autouse=True)
 def mmaction_scope():

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,12 @@ def settle_running_statistics(model: torch.nn.Module, clips: torch.Tensor) -> No
             module.momentum = 1.0
     with torch.no_grad():
         model.train().backbone(clips)
+
+
+def labelled(label: int) -> ActionDataSample:
+    """A data sample with a label; mmaction2 1.2 and 1.1 name the method differently."""
+    sample = ActionDataSample()
+    return (getattr(sample, 'set_gt_label', None) or sample.set_gt_labels)(label)
 
 
 def as_arguments(options: dict) -> list[str]:

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
+
+from .helpers import labelled
 
 # Probabilities in 25ths and the label: three videos of class 0, one each of 1 and 2.
 VIDEOS = [
@@ -29,9 +30,7 @@ EXPECTED = {
 
 
 def sample(scores, label):
-    data = ActionDataSample().set_pred_score(torch.as_tensor(scores))
-    set_label = getattr(data, 'set_gt_label', None) or data.set_gt_labels  # mmaction2 1.2, 1.1
-    return set_label(label)
+    return labelled(label).set_pred_score(torch.as_tensor(scores))
 
 
 def from_probabilities(videos):

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import DATASETS, METRICS, MODELS
 from mmengine.config import Config
 from packaging.requirements import Requirement
 
 from artnet_mm import ROOT as INSTALLED_ROOT
-from artnet_mm import compat
 from artnet_mm.datasets.synthetic import motion_clip, write_video
+from artnet_mm.launch import check_dataloader
+from artnet_mm.versions import REQUIREMENTS
 
 from .helpers import ROOT, settle_running_statistics
 
@@ -73,7 +74,7 @@ def test_ranges_are_stated_alike_and_hold_the_tested_set():
     stated = {**requirements('runtime'), **requirements('mminstall')}
     locked = requirements('lock')
     readme = (ROOT / 'README.md').read_text()
-    for package, (distributions, bounds) in compat.REQUIREMENTS.items():
+    for package, (distributions, bounds) in REQUIREMENTS.items():
         assert stated[package].specifier == Requirement(f'{package}{bounds}').specifier
         (pinned,) = (locked[name] for name in distributions if name in locked)
         (pin,) = pinned.specifier
@@ -96,6 +97,23 @@ def test_readme_config_example_builds_and_runs(name, tmp_path):
     assert 'SMARTConv3d' in units
     scores = model.eval()(torch.rand(1, 1, 3, 16, 112, 112), stage='head', mode='tensor')
     assert scores.shape == (1, 400)
+
+
+def test_readme_example_of_own_videos_reads_them(clips, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine/videos').symlink_to(clips / 'videos_train')
+    for split in ('train', 'val'):
+        (tmp_path / f'mine/{split}.txt').write_text('turning_00007.mp4 11\n')
+    (tmp_path / 'mine.py').write_text(example('own'))
+    cfg = Config.fromfile('mine.py')
+    for split, views in (('train', 1), ('val', 1), ('test', 250)):
+        check_dataloader(cfg, f'{split}_dataloader')
+        sample = DATASETS.build(cfg[f'{split}_dataloader'].dataset)[0]
+        assert sample['inputs'].shape == (views, 3, 16, 112, 112)
+        assert sample['data_samples'].filename == 'mine/videos/turning_00007.mp4'
+    assert METRICS.build(cfg.test_evaluator).num_videos is None
 
 
 def test_readme_inference_example_runs(tmp_path):

@@ -10,6 +10,8 @@ DEVICES=$(python -c 'import torch; print(torch.cuda.device_count())')
 if [ "$DEVICES" -gt 0 ] && [ "$PROCESSES" -gt "$DEVICES" ]; then
     echo "error: $PROCESSES GPUs asked for, but this machine has $DEVICES" >&2
     exit 1
+elif [ "$DEVICES" -eq 0 ]; then
+    echo "no CUDA device: $PROCESSES processes on the CPU, through gloo" >&2
 fi
 exec python -m torch.distributed.run --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \

@@ -67,7 +67,7 @@ val_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=1,
-    num_workers=8,
+    num_workers=4,  # each holds videos of 250 views, 150 MB
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
