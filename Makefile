@@ -7,6 +7,8 @@ SEED ?= 0
 
 # The tested set of packages and this checkout, installed once and again when the set changes.
 $(VENV)/.installed: requirements/lock.txt setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; make PYTHON=... names another"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/lock.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def requirements(name: str) -> list[str]:
-    return (HERE / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').split('\n')[:-1]
+    return (HERE / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').split()
 
 
 class BuildWithConfigsAndTools(build_py):

@@ -9,6 +9,7 @@ import os
 import sys
 import types
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,13 +23,19 @@ def silence_mmcv_lite() -> None:
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 
+def _mmaction_folder() -> Path:
+    """Where MMAction2 lies, found without importing it."""
+    return Path(importlib.util.find_spec('mmaction').origin).parent
+
+
 def provide_importlib_metadata() -> None:
     """Let mmaction2 1.2.0 import the backport it needs but does not require.
 
     ``mmaction/utils/dependency.py`` imports ``importlib_metadata``; the standard
     library has the same. Goes with a fixed release of mmaction2.
     """
-    if importlib.util.find_spec('importlib_metadata') is None:
+    needs_it = (_mmaction_folder() / 'utils/dependency.py').exists()
+    if needs_it and importlib.util.find_spec('importlib_metadata') is None:
         sys.modules['importlib_metadata'] = importlib.metadata
 
 
@@ -40,7 +47,7 @@ def complete_mmaction_localizers() -> None:
     place of the one missing class and says so when somebody builds it. Goes with
     a fixed release of mmaction2.
     """
-    localizers = Path(importlib.util.find_spec('mmaction').origin).parent / 'models/localizers'
+    localizers = _mmaction_folder() / 'models/localizers'
     imports_drn = 'drn' in (localizers / '__init__.py').read_text(encoding='utf-8')
     if not imports_drn or (localizers / 'drn').is_dir():
         return
@@ -69,7 +76,7 @@ def allow_message_hub_in_checkpoints() -> None:
     these. The names below are allowed; ``getattr`` is answered by
     :func:`_statistic_of_history`, never by the real one. Goes when MMEngine
     writes checkpoints that load with ``weights_only=True`` by itself
-    (https://github.com/open-mmlab/mmengine/issues/1628).
+    (https://github.com/open-mmlab/mmengine/issues/1655).
     """
     import numpy as np
     from mmengine.logging.history_buffer import HistoryBuffer
@@ -123,15 +130,17 @@ def init_cpu_distributed(cfg) -> None:
 
 
 def register_checkpoint_loader() -> None:
-    """Have MMEngine load checkpoint files through :func:`load_from_local`.
+    """Have MMEngine load every checkpoint with ``weights_only=True``.
 
-    Its own loader leaves ``weights_only`` to torch's default and the environment,
-    and torch's errors do not name the file. Goes when MMEngine passes
-    ``weights_only=True`` and names the file.
+    Files go through :func:`load_from_local`: MMEngine's own loader leaves
+    ``weights_only`` to torch's default and the environment, and torch's errors do
+    not name the file. Downloads (http, https, open-mmlab) go through torch.hub,
+    whose default is still False. Goes when MMEngine passes ``weights_only=True``.
     """
-    from mmengine.runner.checkpoint import CheckpointLoader
+    from mmengine.runner import checkpoint
 
-    CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+    checkpoint.CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+    checkpoint.load_url = partial(torch.hub.load_state_dict_from_url, weights_only=True)
 
 
 def load_from_local(filename: str, map_location: str | None = None) -> dict:

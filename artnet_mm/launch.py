@@ -3,17 +3,36 @@
 import os.path as osp
 
 import torch
+from mmaction.registry import DATASETS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from . import compat
+from .datasets import ClipVideoDataset
 
 README_DATA = 'README.md, section "Data", tells how to get it'
 
 
-def _rooted(dataset: Config, path: str) -> str:
-    """Where MMEngine's datasets look: relative paths start at ``data_root``."""
-    return osp.join(dataset.get('data_root') or '', path)
+def _leaves(dataset: dict, key: str) -> list[tuple[str, dict]]:
+    """The datasets inside wrappers such as RepeatDataset and ConcatDataset, by key."""
+    if 'dataset' in dataset:
+        return _leaves(dataset['dataset'], f'{key}.dataset')
+    inner = enumerate(dataset.get('datasets', ()))
+    nested = [leaf for i, d in inner for leaf in _leaves(d, f'{key}.datasets.{i}')]
+    return nested or [(key, dataset)]
+
+
+def _check_places(dataset: dict, key: str) -> None:
+    prefix = dataset.get('data_prefix') or {}
+    prefixes = prefix.items() if isinstance(prefix, dict) else [('', prefix)]
+    places = {'ann_file': dataset.get('ann_file')}
+    places |= {f'data_prefix.{name}'.rstrip('.'): path for name, path in prefixes}
+    for name, path in places.items():
+        # MMEngine's datasets look from data_root; remote storage is theirs to check.
+        place = osp.join(dataset.get('data_root') or '', path or '')
+        if path and '://' not in place and not osp.exists(place):
+            raise FileNotFoundError(f'{place} does not exist ({key}.{name}); {README_DATA}')
 
 
 def check_dataloader(cfg: Config, key: str) -> None:
@@ -25,28 +44,34 @@ def check_dataloader(cfg: Config, key: str) -> None:
 
     Raises:
         FileNotFoundError: If its list or its folder of videos is missing.
-        ValueError: If its classes are not the classifier's, or its batch size
+        ValueError: If a line of its list is malformed or, in validation, has no
+            label; if its classes are not the classifier's; or if its batch size
             is not one that ``max_testing_views`` can serve.
     """
     loader = cfg.get(key)
     if not loader:
         return
-    dataset = loader['dataset']
-    places = {'ann_file': dataset.get('ann_file')}
-    for name, prefix in (dataset.get('data_prefix') or {}).items():
-        places[f'data_prefix.{name}'] = prefix
-    for name, path in places.items():
-        if path and not osp.exists(_rooted(dataset, path)):
-            raise FileNotFoundError(
-                f'{_rooted(dataset, path)} does not exist ({key}.dataset.{name}); {README_DATA}'
+    if not isinstance(loader.get('dataset'), dict):
+        raise ValueError(f'{key} has no dataset')
+    model = cfg.get('model') or {}
+    classes = (model.get('cls_head') or {}).get('num_classes')
+    for name, dataset in _leaves(loader['dataset'], f'{key}.dataset'):
+        _check_places(dataset, name)
+        stated = dataset.get('num_classes')
+        if None not in (stated, classes) and stated != classes:
+            raise ValueError(
+                f'{name}.num_classes is {stated}, but model.cls_head.num_classes is {classes}'
             )
-    classes = cfg.model.get('cls_head', {}).get('num_classes')
-    if 'num_classes' in dataset and classes is not None and dataset['num_classes'] != classes:
-        raise ValueError(
-            f'{key}.dataset.num_classes is {dataset["num_classes"]}, but '
-            f'model.cls_head.num_classes is {classes}'
-        )
-    views = (cfg.model.get('test_cfg') or {}).get('max_testing_views')
+        kind = dataset.get('type')
+        if (DATASETS.get(kind) if isinstance(kind, str) else kind) is ClipVideoDataset:
+            infos = DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True}).load_data_list()
+            unlabeled = sum(info['label'] < 0 for info in infos)
+            if unlabeled and key == 'val_dataloader':
+                raise ValueError(
+                    f'{unlabeled} of {len(infos)} videos of {name}.ann_file have no label, and '
+                    'validation needs them'
+                )
+    views = (model.get('test_cfg') or {}).get('max_testing_views')
     if key != 'train_dataloader' and views and loader.get('batch_size', 1) != 1:
         raise ValueError(
             f'{key}.batch_size is {loader["batch_size"]}: with model.test_cfg.max_testing_views '
@@ -54,8 +79,32 @@ def check_dataloader(cfg: Config, key: str) -> None:
         )
 
 
+def check(cfg: Config, dataloaders: tuple[str, ...]) -> None:
+    """Check what a run needs, in seconds.
+
+    Args:
+        cfg (Config): Config of the run, complete.
+        dataloaders (tuple[str, ...]): Keys of the data loaders it will use.
+
+    Raises:
+        SystemExit: With one line, if the data or the config cannot work.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    try:
+        for key in dataloaders:
+            check_dataloader(cfg, key)
+        checkpoint = osp.expanduser(cfg.get('load_from') or '')
+        if checkpoint and '://' not in checkpoint and not osp.isfile(checkpoint):
+            raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
+        optim_wrapper = (cfg.get('optim_wrapper') or {}).get('type')
+        if optim_wrapper == 'AmpOptimWrapper' and not torch.cuda.is_available():
+            raise ValueError('AmpOptimWrapper (--amp) needs a GPU, and torch sees none')
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+
+
 def build_runner(cfg: Config, dataloaders: tuple[str, ...]) -> Runner:
-    """Check the data of a run and build its Runner, on several CPU processes too.
+    """Check a run and build its Runner, on several CPU processes too.
 
     Args:
         cfg (Config): Config of the run, complete.
@@ -67,16 +116,6 @@ def build_runner(cfg: Config, dataloaders: tuple[str, ...]) -> Runner:
     Raises:
         SystemExit: With one line, if the data or the config cannot work.
     """
-    try:
-        for key in dataloaders:
-            check_dataloader(cfg, key)
-        checkpoint = cfg.get('load_from')
-        if checkpoint and '://' not in checkpoint and not osp.isfile(checkpoint):
-            raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
-        optim_wrapper = (cfg.get('optim_wrapper') or {}).get('type')
-        if optim_wrapper == 'AmpOptimWrapper' and not torch.cuda.is_available():
-            raise ValueError('AmpOptimWrapper (--amp) needs a GPU, and torch sees none')
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    check(cfg, dataloaders)
     compat.init_cpu_distributed(cfg)
     return Runner.from_cfg(cfg)

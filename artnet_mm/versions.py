@@ -23,7 +23,8 @@ def check_versions() -> None:
             saying what to install.
     """
     for package, (distributions, bounds) in REQUIREMENTS.items():
-        version = next(filter(None, map(_version, distributions)), None)
+        installed = next(filter(_version, distributions), None)
+        version = installed and _version(installed)
         if package == 'mmcv' and SpecifierSet('<1.2').contains(_version('mmaction2') or '1.2'):
             bounds = '>=2.0.1,<2.1'
         if version is None:
@@ -34,7 +35,7 @@ def check_versions() -> None:
             continue
         raise ImportError(
             f'artnet_mm needs {package}{bounds}, but {problem}: '
-            f'pip install "{distributions[-1]}{bounds}"'
+            f'pip install "{installed or distributions[-1]}{bounds}"'
         )
 
 

@@ -9,4 +9,4 @@ model = dict(
     cls_head=dict(num_classes=10, in_channels=64),
     test_cfg=dict(max_testing_views=50),
 )
-default_hooks = dict(checkpoint=dict(interval=150))
+default_hooks = dict(checkpoint=dict(interval=200))

@@ -104,11 +104,13 @@ def test_rate_and_decay_of_every_parameter(clips, tmp_path):
 def test_chunked_views_give_the_scores_of_all_views_at_once(clips, tmp_path):
     cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path, experiment_name='chunks')
     runner = Runner.from_cfg(cfg)
-    runner.model.eval()
     batch = next(iter(runner.build_dataloader(cfg.test_dataloader)))
+    views = runner.model.data_preprocessor(batch)['inputs'][0]
+    settle_running_statistics(runner.model, views[::10])
+    runner.model.eval()
     scores = []
-    for views in (7, 50, 250):
-        runner.model.test_cfg.max_testing_views = views
+    for chunk in (7, 50, 250):
+        runner.model.test_cfg.max_testing_views = chunk
         with torch.no_grad():
             scores.append(prediction_of(runner.model.test_step(batch)[0].to_dict())[0])
     assert batch['inputs'][0].shape == (250, 3, 16, 56, 56)

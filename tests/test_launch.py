@@ -70,3 +70,34 @@ def test_chunked_views_need_a_batch_of_one(clips):
 def test_a_tool_ends_with_one_line(clips):
     with pytest.raises(SystemExit, match=r'^error: .*none\.txt does not exist'):
         build_runner(config(clips, ann_file='none.txt'), ('train_dataloader', 'val_dataloader'))
+
+
+@pytest.mark.parametrize('wrap', [lambda d: dict(dataset=d, times=2), lambda d: dict(datasets=[d])])
+def test_data_sets_inside_wrappers_are_checked(clips, wrap):
+    cfg = config(clips)
+    cfg.train_dataloader = dict(
+        dataset=wrap({**cfg.train_dataloader.dataset, 'ann_file': 'no.txt'})
+    )
+    with pytest.raises(FileNotFoundError, match=r'train_dataloader\.dataset\.data.*\.ann_file'):
+        check_dataloader(cfg, 'train_dataloader')
+
+
+@pytest.mark.parametrize('model', [None, {}, dict(cls_head=None, test_cfg=None)])
+def test_configs_without_a_classifier_pass(clips, model):
+    cfg = config(clips)
+    cfg.model = model
+    check_dataloader(cfg, 'val_dataloader')
+
+
+def test_a_loader_without_data_set_is_an_error(clips):
+    with pytest.raises(ValueError, match='val_dataloader has no dataset'):
+        check_dataloader(Config(dict(val_dataloader=dict(batch_size=1))), 'val_dataloader')
+
+
+def test_validation_without_labels_is_refused_and_testing_is_not(clips, tmp_path):
+    (tmp_path / 'list.txt').write_text('a.mp4\nb.mp4 1\n')
+    cfg = config(clips, type='ClipVideoDataset', ann_file=f'{tmp_path}/list.txt', test_mode=True)
+    cfg.test_dataloader = cfg.val_dataloader
+    check_dataloader(cfg, 'test_dataloader')
+    with pytest.raises(ValueError, match=r'1 of 2 videos of val_dataloader\.dataset\.ann_file'):
+        check_dataloader(cfg, 'val_dataloader')

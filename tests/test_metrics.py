@@ -99,3 +99,12 @@ def test_an_evaluator_can_be_used_again():
     for _ in range(2):  # validation after validation
         evaluator.process(data_samples=from_probabilities(VIDEOS))
         assert evaluator.evaluate(5) == pytest.approx(EXPECTED, rel=1e-6)
+
+
+def test_scores_that_are_not_finite_are_said(caplog):
+    samples = from_probabilities(VIDEOS)[:2] + [sample([float('nan')] * 6, 0)]
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    evaluate(samples)
+    logger.removeHandler(caplog.handler)
+    assert 'the scores of 1 of 3 videos are not finite' in caplog.text

@@ -76,3 +76,9 @@ def test_clips_without_a_channel_per_mean_are_refused(shape):
 def test_reversing_other_than_three_channels_is_an_error():
     with pytest.raises(ValueError, match='to_rgb reverses three channels, but mean has 2'):
         ClipPreprocessor(mean=[128, 128], to_rgb=True)
+
+
+@pytest.mark.parametrize('std', [[1, 1], [1, 0, 1]])
+def test_a_std_that_is_short_or_zero_is_an_error(std):
+    with pytest.raises(ValueError, match='std must have a divisor for each of 3 channels'):
+        ClipPreprocessor(mean=[0, 0, 0], std=std)

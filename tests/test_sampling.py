@@ -228,7 +228,7 @@ def test_a_count_below_one_is_refused_by_name(sampler, key, value):
     ],
 )
 def test_a_pipeline_decodes_exactly_the_sampled_frames(clips, config, indices):
-    path = str(clips / 'videos_train/turning_00007.mp4')
+    path = str(clips / 'videos_train/turning_00005.mp4')
     pipeline = Compose([dict(type='DecordInit'), config, dict(type='DecordDecode')])
     frames = pipeline(dict(filename=path, start_index=0, modality='RGB'))['imgs']
     video = list(decord.VideoReader(path))

@@ -7,6 +7,8 @@ import pytest
 import torch
 from mmengine.fileio import load
 
+from artnet_mm.compat import prediction_of
+
 from .helpers import ROOT, as_arguments, run_tool, tiny_options
 
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
@@ -42,7 +44,7 @@ def test_dist_train_runs_two_processes_on_a_machine_without_cuda(trained):
     assert (work_dir / 'iter_2.pth').exists()
 
 
-def test_dist_test_dumps_every_video_once(clips, trained, tmp_path):
+def test_dist_test_dumps_every_video_once_with_the_scores_of_one_process(clips, trained, tmp_path):
     work_dir, _ = trained
     dump = tmp_path / 'scores.pkl'
     arguments = toy_arguments(clips, tmp_path)
@@ -50,8 +52,16 @@ def test_dist_test_dumps_every_video_once(clips, trained, tmp_path):
         'dist_test.sh', TOY, work_dir / 'iter_2.pth', 2, *arguments[:2], '--dump', dump,
         *arguments[2:], PORT='29612', CUDA_VISIBLE_DEVICES='',
     )  # fmt: skip
-    names = [os.path.basename(result['filename']) for result in load(dump)]
-    assert sorted(names) == sorted(p.name for p in (clips / 'videos_val').iterdir())
+    alone = tmp_path / 'alone.pkl'
+    run_tool('test.py', TOY, work_dir / 'iter_2.pth', '--dump', alone, *arguments)
+    assert len(load(dump)) == 10
+    scores, expected = (
+        {result['filename']: prediction_of(result)[0] for result in load(file)}
+        for file in (dump, alone)
+    )
+    assert sorted(map(os.path.basename, scores)) == sorted(os.listdir(clips / 'videos_val'))
+    for name, score in expected.items():
+        torch.testing.assert_close(scores[name], score, equal_nan=True, msg=name)
 
 
 def test_train_takes_mmaction2s_arguments(clips, tmp_path):
@@ -62,16 +72,27 @@ def test_train_takes_mmaction2s_arguments(clips, tmp_path):
     assert 'Iter(val)' not in result.stdout
 
 
-@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
-def test_missing_data_is_said_in_the_first_line(tool, tmp_path):
-    checkpoint = [tmp_path / 'x.pth'] if tool == 'test.py' else []
-    result = run_tool(tool, KINETICS, *checkpoint, '--work-dir', tmp_path, check=False)
+@pytest.mark.parametrize(
+    'words', ['train.py {}', 'test.py {} x.pth', 'dist_train.sh {} 2', 'dist_test.sh {} x.pth 2']
+)
+def test_missing_data_is_said_in_one_line_and_nothing_else(words, tmp_path):
+    tool, *words = words.format(KINETICS).split()
+    result = run_tool(tool, *words, '--work-dir', tmp_path, check=False)
     assert result.returncode == 1
-    first = (result.stdout + result.stderr).splitlines()[0]
-    split = 'val' if checkpoint else 'train'
-    assert f'data/kinetics400/kinetics400_{split}_list_videos.txt does not exist' in first
-    assert 'README.md, section "Data"' in first
+    (line,) = (result.stdout + result.stderr).splitlines()
+    split = 'val' if 'x.pth' in words else 'train'
+    assert f'data/kinetics400/kinetics400_{split}_list_videos.txt does not exist' in line
+    assert 'README.md, section "Data"' in line
     assert '## Data\n' in (ROOT / 'README.md').read_text()
+
+
+def test_a_label_outside_the_classes_is_said_in_one_line(clips, tmp_path):
+    (tmp_path / 'list.txt').write_text('a.mp4 3\nb.mp4 10\n')
+    bad = {'val_dataloader.dataset.ann_file': f'{tmp_path}/list.txt'}
+    result = run_tool('train.py', TOY, *toy_arguments(clips, tmp_path, **bad), check=False)
+    assert result.returncode == 1
+    (line,) = (result.stdout + result.stderr).splitlines()
+    assert line.startswith(f'error: {tmp_path}/list.txt, line 2: expected "<path> <label>"')
 
 
 def test_missing_checkpoint_is_refused_before_anything_starts(clips, tmp_path):
@@ -106,6 +127,22 @@ def test_more_gpus_than_there_are_are_refused_in_one_line(tmp_path):
         assert result.returncode == 1
         assert result.stderr == 'error: 3 GPUs asked for, but this machine has 2\n'
         assert result.stdout == ''
+
+
+@pytest.mark.parametrize('count', ['two', '0', '--work-dir', '1.5'])
+def test_a_number_of_gpus_that_is_none_is_refused_in_one_line(count):
+    result = run_tool('dist_train.sh', TOY, count, check=False)
+    assert result.returncode == 1
+    assert result.stderr == f"error: the number of GPUs must be 1 or more, not '{count}'\n"
+
+
+@pytest.mark.parametrize(
+    'words', ['dist_train.sh x.py', 'dist_test.sh x.py x.pth', 'slurm_train.sh gpu job']
+)
+def test_shell_tools_say_how_they_are_used(words):
+    result = run_tool(*words.split(), check=False)
+    assert result.returncode == 1 or result.returncode == 127
+    assert f'usage: {words.split()[0]} ' in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,12 @@ def test_local_builds_and_either_name_of_mmcv_are_accepted(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, 'version', version)
     check_versions()
+    versions['mmaction2'] = '1.1.0'  # a full mmcv is never replaced by mmcv-lite
+    with pytest.raises(
+        ImportError, match=r'mmcv 2\.1\.0 is installed: pip install "mmcv>=.*<2\.1"'
+    ):
+        check_versions()
+    versions['mmaction2'] = '1.2.0'
     versions['mmcv-lite'] = versions.pop('mmcv')
     check_versions()
     versions['mmaction2'] = '1.1.0'

@@ -58,13 +58,13 @@ def test_a_real_list_yields_packed_clips(clips):
         assert packed['inputs'].shape == (2, 3, 4, 64, 86)
         assert packed['inputs'].dtype == torch.uint8
         assert label_of(packed).tolist() == [index % 10]
-    assert packed['data_samples'].filename == str(clips / 'videos_train/bouncing_00019.mp4')
+    assert packed['data_samples'].filename == str(clips / 'videos_train/pulsing_00019.mp4')
 
 
 def test_paths_start_at_data_root(clips):
     dataset = build('val_list_videos.txt', 'videos_val', data_root=str(clips), test_mode=True)
     assert len(dataset) == 10
-    assert dataset[3]['data_samples'].filename == str(clips / 'videos_val/rising_00003.mp4')
+    assert dataset[3]['data_samples'].filename == str(clips / 'videos_val/zoom_in_00003.mp4')
 
 
 def test_names_may_hold_blanks_and_folders(listed, clips, tmp_path):
@@ -74,6 +74,15 @@ def test_names_may_hold_blanks_and_folders(listed, clips, tmp_path):
     dataset = listed(f'{name} 7\r\n\n  plain.mp4 0\n')
     assert names_and_labels(dataset) == [(name, 7), ('plain.mp4', 0)]
     assert label_of(dataset[0]).tolist() == [7]
+
+
+def test_a_name_without_an_ending_is_an_mp4_and_a_multi_class_list_is_refused(
+    listed, clips, tmp_path
+):
+    shutil.copy(clips / 'videos_val/up_00000.mp4', tmp_path / 'videos/a.mp4')
+    assert label_of(listed('a  7\n')[0]).tolist() == [7]
+    with pytest.raises(ValueError, match='one label a video, not multi_class'):
+        listed('a.mp4 1 2\n', multi_class=True)
 
 
 def test_another_delimiter_splits_at_its_last_place(listed):

@@ -19,7 +19,7 @@ from artnet_mm.datasets.synthetic import CLASSES, write_dataset
 from artnet_mm.evaluation import VideoAccuracy
 
 NUM_TRAIN, NUM_VAL = 600, 100
-PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+)/(\d+)\].*?(eta: \S+)?')
+PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+)/(\d+)\]')
 FIGURES = re.compile(r'(eta|loss|acc/top1|acc/avg): +(\S+)')
 console = Console(highlight=False)
 
@@ -41,7 +41,7 @@ def run_tool(script: str, *arguments: object, log: Path) -> None:
             file.write(line)
             tail = [*tail[-20:], line]
             if progress := PROGRESS.search(line):
-                mode, step, total = progress.group(1, 2, 3)
+                mode, step, total = progress.groups()
                 figures = '  '.join(f'{k} {v}' for k, v in FIGURES.findall(line))
                 console.print(f'  {mode:5s} {step:>4s}/{total}  {figures}')
     if process.wait():
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', default=[], help='passed to train and test')
     args = parser.parse_args()
     start = time.monotonic()
-    data = Path(Config.fromfile(args.config).data_root)
+    data = Path(Config.fromfile(args.config).train_dataloader.dataset.data_root)
     work_dir = args.work_dir / f'seed{args.seed}'
     work_dir.mkdir(parents=True, exist_ok=True)
     log, dump = work_dir / 'output.txt', work_dir / 'scores.pkl'
@@ -83,14 +83,16 @@ def main() -> None:
     run_tool('train.py', args.config, '--seed', args.seed, *options, log=log)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     run_tool('test.py', args.config, checkpoint, '--dump', dump, *options, log=log)
-    show_inference(args.config, checkpoint, sorted((data / 'videos_val').iterdir())[::17])
+    listed = (data / 'val_list_videos.txt').read_text(encoding='utf-8').split('\n')[:-1]
+    videos = [data / 'videos_val' / line.rpartition(' ')[0] for line in listed]
+    show_inference(args.config, checkpoint, videos[::7])
     run_tool('analysis/plot_training.py', work_dir, work_dir / 'training.png', log=log)
     run_tool('analysis/plot_predictions.py', dump, data / 'classes.txt', work_dir, log=log)
 
     results = load(dump)
     scores, labels = zip(*map(prediction_of, results))
-    metrics = VideoAccuracy().calculate([score.numpy() for score in scores], labels)
-    table = Table('', 'top-1', 'top-5', 'Avg', title=f'{len(labels)} held-out clips, 250 views')
+    metrics = VideoAccuracy().calculate([score.numpy() for score in scores], list(labels))
+    table = Table('', 'top-1', 'top-5', 'Avg', title=f'{len(labels)} held-out clips')
     table.add_row(
         Path(args.config).stem, *(f'{100 * metrics[k]:.1f}' for k in ('top1', 'top5', 'avg'))
     )

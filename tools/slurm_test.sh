@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
 # Test under Slurm: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of test.py]
 # GPUS, GPUS_PER_NODE, CPUS_PER_TASK and SRUN_ARGS are read from the environment.
-exec "$(dirname "$0")/slurm.sh" test.py "${@:?usage: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [ARGS]}"
+: "${4:?usage: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [ARGS]}"
+exec "$(dirname "$0")/slurm.sh" test.py "$@"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from artnet_mm.launch import build_runner
+from artnet_mm.launch import build_runner, check
+
+DATALOADERS = ('test_dataloader',)
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,6 +23,7 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='settings to override in the config, as key=value',
     )
+    parser.add_argument('--check', action='store_true', help='check data and config, then stop')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -47,7 +50,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cfg = merge_args(Config.fromfile(args.config), args)
-    build_runner(cfg, ('test_dataloader',)).test()
+    if args.check:
+        check(cfg, DATALOADERS)
+    else:
+        build_runner(cfg, DATALOADERS).test()
 
 
 if __name__ == '__main__':

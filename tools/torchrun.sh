@@ -4,13 +4,21 @@
 set -euo pipefail
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 SCRIPT=$1 PROCESSES=$2
-export PYTHONPATH="$(dirname "$TOOLS"):${PYTHONPATH:-}"
+export PYTHONPATH="$(dirname "$TOOLS")${PYTHONPATH:+:$PYTHONPATH}"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
+if ! [[ $PROCESSES =~ ^[1-9][0-9]*$ ]]; then
+    echo "error: the number of GPUs must be 1 or more, not '$PROCESSES'" >&2
+    exit 1
+fi
 DEVICES=$(python -c 'import torch; print(torch.cuda.device_count())')
 if [ "$DEVICES" -gt 0 ] && [ "$PROCESSES" -gt "$DEVICES" ]; then
     echo "error: $PROCESSES GPUs asked for, but this machine has $DEVICES" >&2
     exit 1
-elif [ "$DEVICES" -eq 0 ]; then
+fi
+# What cannot work is said once, before the processes start.
+python "$TOOLS/$SCRIPT" "${@:3}" --check
+if [ "$DEVICES" -eq 0 ]; then
     echo "no CUDA device: $PROCESSES processes on the CPU, through gloo" >&2
 fi
 exec python -m torch.distributed.run --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \

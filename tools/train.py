@@ -6,7 +6,9 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from artnet_mm.launch import build_runner
+from artnet_mm.launch import build_runner, check
+
+DATALOADERS = ('train_dataloader', 'val_dataloader')
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +38,7 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='settings to override in the config, as key=value',
     )
+    parser.add_argument('--check', action='store_true', help='check data and config, then stop')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -60,14 +63,19 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     if args.seed is not None or args.deterministic:
-        cfg.randomness = dict(seed=args.seed, deterministic=args.deterministic)
+        given = dict(seed=args.seed, deterministic=args.deterministic or None)
+        given = {key: value for key, value in given.items() if value is not None}
+        cfg.randomness = {**(cfg.get('randomness') or {}), **given}
     return cfg
 
 
 def main() -> None:
     args = parse_args()
     cfg = merge_args(Config.fromfile(args.config), args)
-    build_runner(cfg, ('train_dataloader', 'val_dataloader')).train()
+    if args.check:
+        check(cfg, DATALOADERS)
+    else:
+        build_runner(cfg, DATALOADERS).train()
 
 
 if __name__ == '__main__':

@@ -1,5 +1,7 @@
 """Opening videos where the stock way is unsafe."""
 
+import os
+
 import decord
 from mmaction.datasets.transforms import DecordInit
 from mmaction.registry import TRANSFORMS
@@ -17,5 +19,7 @@ class ClipDecordInit(DecordInit):
     def _get_video_reader(self, filename: str) -> decord.VideoReader:
         if self.io_backend not in ('disk', 'local'):
             return super()._get_video_reader(filename)
-        open(filename, 'rb').close()  # decord's own error does not say that a file is missing
+        if not os.path.splitext(filename)[1]:  # as the stock one does
+            filename += '.mp4'
+        os.stat(filename)  # decord's own error does not say that a file is missing
         return decord.VideoReader(filename, num_threads=self.num_threads)

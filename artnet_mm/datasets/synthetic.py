@@ -39,13 +39,13 @@ MOTIONS: dict[str, Callable[[float, float, int], np.ndarray]] = {
     'up': lambda t, speed, side: _shift(y=-t * speed),
     'down': lambda t, speed, side: _shift(y=t * speed),
     'sideways': lambda t, speed, side: _shift(x=side * t * speed),
-    'rising': lambda t, speed, side: _shift(x=side * t * speed, y=-t * speed),
-    'sinking': lambda t, speed, side: _shift(x=side * t * speed, y=t * speed),
     'zoom in': lambda t, speed, side: _scale(np.exp(0.025 * t * speed)),
     'zoom out': lambda t, speed, side: _scale(np.exp(-0.025 * t * speed)),
     'turning': lambda t, speed, side: _turn(side * 0.05 * t * speed),
     'shaking': lambda t, speed, side: _shift(x=side * 3 * speed * np.sin(0.8 * t)),
     'bouncing': lambda t, speed, side: _shift(y=side * 3 * speed * np.sin(0.8 * t)),
+    'swinging': lambda t, speed, side: _turn(side * 0.15 * speed * np.sin(0.8 * t)),
+    'pulsing': lambda t, speed, side: _scale(np.exp(side * 0.12 * speed * np.sin(0.8 * t))),
 }
 CLASSES = tuple(MOTIONS)
 

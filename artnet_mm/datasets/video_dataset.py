@@ -21,10 +21,13 @@ class ClipVideoDataset(VideoDataset):
 
     Raises:
         FileNotFoundError: If the list does not exist.
-        ValueError: If the list is empty or a line of it is malformed.
+        ValueError: If the list is empty or a line of it is malformed, or with
+            ``multi_class``.
     """
 
     def __init__(self, ann_file: str, num_classes: int, **kwargs) -> None:
+        if kwargs.get('multi_class'):
+            raise ValueError('ClipVideoDataset reads one label a video, not multi_class lists')
         super().__init__(ann_file, num_classes=num_classes, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -54,7 +57,8 @@ class ClipVideoDataset(VideoDataset):
                 f'label from 0 to {self.num_classes - 1} (num_classes={self.num_classes}), '
                 f'got {line!r}'
             )
-        return dict(filename=str(Path(self.data_prefix['video'] or '', name)), label=int(label))
+        video = Path(self.data_prefix.get('video') or '', name.rstrip())
+        return dict(filename=str(video), label=int(label))
 
     def prepare_data(self, idx: int):
         """Run the pipeline on one video.

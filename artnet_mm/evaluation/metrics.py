@@ -53,6 +53,12 @@ class VideoAccuracy(AccMetric):
 
     def calculate(self, preds: list, labels: list) -> dict:
         """Metrics of scores, a list of (num_classes,), and labels."""
+        broken = sum(not np.isfinite(scores).all() for scores in preds)
+        if broken:
+            MMLogger.get_current_instance().warning(
+                f'the scores of {broken} of {len(preds)} videos are not finite, so that the '
+                'figures mean nothing'
+            )
         metrics = super().calculate(preds, labels)
         log_probs = log_softmax(np.asarray(preds, dtype=np.float64), axis=1)
         metrics['avg'] = (metrics['top1'] + metrics['top5']) / 2

@@ -29,6 +29,10 @@ DEFAULT_INIT = [
 ]
 
 
+def _is_list(value: object, length: int) -> bool:
+    return isinstance(value, list | tuple) and len(value) == length
+
+
 def _resolve(arch: str | dict) -> dict:
     """Look an architecture up, or check a table of the user's own."""
     if isinstance(arch, str):
@@ -43,7 +47,7 @@ def _resolve(arch: str | dict) -> dict:
             f'{sorted(arch)}'
         )
     stages = arch['stages']
-    if len(stages) != 4 or any(isinstance(s, str | dict) or len(s) != 2 for s in stages):
+    if not _is_list(stages, 4) or not all(_is_list(units, 2) for units in stages):
         raise ValueError(
             "arch['stages'] must name two units (first and second convolution of a block) for "
             f'each of the four stages, got {stages!r}'
@@ -56,6 +60,8 @@ def _build_unit(unit: str | dict, norm_cfg: dict, *args, **kwargs) -> nn.Module:
 
     Units that normalise inside are given the network's ``norm_cfg``.
     """
+    if not isinstance(unit, str | dict):
+        raise ValueError(f'arch names units by name or conv_cfg, got {unit!r}')
     cfg = dict(type=unit) if isinstance(unit, str) else dict(unit)
     name = cfg.pop('type', None)
     layer = MODELS.get(name) if isinstance(name, str) else name

@@ -20,7 +20,8 @@ class ClipPreprocessor(ActionDataPreprocessor):
 
     Raises:
         ValueError: If the samples of a batch differ in shape or do not have as
-            many channels as ``mean``, or ``to_rgb`` meets other than three.
+            many channels as ``mean``, or ``to_rgb`` meets other than three,
+            or ``std`` does not have as many, none of them 0.
     """
 
     def __init__(
@@ -29,6 +30,8 @@ class ClipPreprocessor(ActionDataPreprocessor):
         if to_rgb and len(mean) != 3:
             raise ValueError(f'to_rgb reverses three channels, but mean has {len(mean)}')
         std = [1.0] * len(mean) if std is None else std
+        if len(std) != len(mean) or 0 in std:
+            raise ValueError(f'std must have a divisor for each of {len(mean)} channels, got {std}')
         super().__init__(mean=mean, std=std, to_rgb=to_rgb, format_shape='NCTHW')
 
     def preprocess(self, inputs: list, data_samples: list, training: bool = False) -> tuple:

@@ -12,6 +12,7 @@ class _SquarePool(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
+        x = _at_least_float32(x)
         first, second = x[:, 0::2], x[:, 1::2]
         return (first * first).addcmul_(second, second).mul_(POOLING_WEIGHT)
 
@@ -19,15 +20,19 @@ class _SquarePool(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         # d(w x^2)/dx = 2 w x, shared by both channels of a pair.
-        pairs = x.unflatten(1, (-1, 2)) * grad.unsqueeze(2)
-        return pairs.mul_(2 * POOLING_WEIGHT).flatten(1, 2)
+        pairs = _at_least_float32(x).unflatten(1, (-1, 2)) * grad.unsqueeze(2)
+        return pairs.mul_(2 * POOLING_WEIGHT).flatten(1, 2).to(x.dtype)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def square_pool(x: Tensor) -> Tensor:
     """Transformation codes ``z_k = 0.5 (x_{2k}^2 + x_{2k+1}^2)`` (Sec. 3.2).
 
-    Squares of half-precision responses are taken in float32, because float16
-    overflows from 256 on.
+    Half-precision responses are squared in float32, and the codes stay float32:
+    float16 overflows from 256 squared on.
 
     Args:
         x (Tensor): Responses of the 3D convolution, (N, C, T, H, W) with an even C.
@@ -40,6 +45,4 @@ def square_pool(x: Tensor) -> Tensor:
     """
     if x.shape[1] % 2:
         raise ValueError(f'channels are pooled in pairs, but there are {x.shape[1]}')
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
     return _SquarePool.apply(x)

@@ -1,5 +1,6 @@
 """Segment consensus over clips (Sec. 4.2, "Study on long-term modeling")."""
 
+import torch
 from mmaction.models.heads import I3DHead
 from mmaction.models.heads.tsn_head import AvgConsensus
 from mmaction.registry import MODELS
@@ -18,9 +19,9 @@ class TSNClipHead(I3DHead):
     Args:
         num_classes (int): Number of classes.
         in_channels (int): Channels of the features.
-        consensus (dict): How the segments of a sample become one score: the
-            stock 'AvgConsensus', or a registered module that maps
-            (N, K, num_classes) to (N, 1, num_classes).
+        consensus (dict): How the segments of a sample become one score in
+            training: the stock 'AvgConsensus', or a registered module that maps
+            (N, K, num_classes) to (N, 1, num_classes). Testing averages views.
         average_clips (str): How ``predict`` joins views: 'score' (the paper's:
             before the softmax) or 'prob'. Defaults to 'score'.
         kwargs: Arguments of :class:`I3DHead`.
@@ -63,12 +64,13 @@ class TSNClipHead(I3DHead):
 
     @staticmethod
     def _by_sample(cls_scores: Tensor, data_samples: list) -> Tensor:
-        """(N * K, num_classes) -> (N, K, num_classes) in float32."""
+        """(N * K, num_classes) -> (N, K, num_classes), at least in float32."""
         num_views, num_samples = len(cls_scores), len(data_samples)
         if num_samples == 0 or num_views % num_samples:
             raise ValueError(
                 f'{num_views} views cannot be divided among {num_samples} samples: every sample '
                 'of a batch must have the same number of clips and crops'
             )
-        # float32: means of half-precision scores lose digits, and NumPy has no bfloat16.
-        return cls_scores.float().unflatten(0, (num_samples, -1))
+        if cls_scores.dtype in (torch.float16, torch.bfloat16):
+            cls_scores = cls_scores.float()  # means lose digits, and NumPy has no bfloat16
+        return cls_scores.unflatten(0, (num_samples, -1))

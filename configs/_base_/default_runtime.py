@@ -19,7 +19,7 @@ default_hooks = dict(
 )
 
 env_cfg = dict(
-    cudnn_benchmark=True,  # the shape of a batch never changes
+    cudnn_benchmark=True,  # batches and chunks of views come in a few fixed shapes
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )

@@ -11,7 +11,9 @@ import matplotlib.pyplot as plt
 
 
 def read_scalars(work_dir: Path) -> list[dict]:
-    """Every record that the run logged, of all its sessions in order.
+    """Every record that a run logged in all its sessions, in order.
+
+    Where sessions overlap (a resumed or repeated run), the later one counts.
 
     Raises:
         SystemExit: If the folder holds none.
@@ -20,7 +22,8 @@ def read_scalars(work_dir: Path) -> list[dict]:
     records = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     if not records:
         raise SystemExit(f'error: no scalars.json of a training run under {work_dir}')
-    return records
+    kept = {(record['step'], 'loss' in record): record for record in records}
+    return sorted(kept.values(), key=lambda record: record['step'])
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 # Paths as MMAction2 prepares Kinetics-400; frames 170 x 128, clips of 16 x 112 x 112.
 data_root = 'data/kinetics400/'
-dataset = dict(type='ClipVideoDataset', num_classes=400)
+dataset = dict(type='ClipVideoDataset', num_classes=400, data_root=data_root)
 
 train_pipeline = [
     dict(type='ClipDecordInit'),
@@ -42,11 +42,10 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=8,
     persistent_workers=True,
-    drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        ann_file=data_root + 'kinetics400_train_list_videos.txt',
-        data_prefix=dict(video=data_root + 'videos_train'),
+        ann_file='kinetics400_train_list_videos.txt',
+        data_prefix=dict(video='videos_train'),
         pipeline=train_pipeline,
         **dataset,
     ),
@@ -58,8 +57,8 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        ann_file=data_root + 'kinetics400_val_list_videos.txt',
-        data_prefix=dict(video=data_root + 'videos_val'),
+        ann_file='kinetics400_val_list_videos.txt',
+        data_prefix=dict(video='videos_val'),
         pipeline=val_pipeline,
         test_mode=True,
         **dataset,
@@ -71,8 +70,8 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        ann_file=data_root + 'kinetics400_val_list_videos.txt',
-        data_prefix=dict(video=data_root + 'videos_val'),
+        ann_file='kinetics400_val_list_videos.txt',
+        data_prefix=dict(video='videos_val'),
         pipeline=test_pipeline,
         test_mode=True,
         **dataset,

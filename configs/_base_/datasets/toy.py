@@ -1,6 +1,6 @@
 # Motion clips that artnet_mm.datasets.synthetic writes; frames 86 x 64, clips of 16 x 56 x 56.
 data_root = 'data/toy/'
-dataset = dict(type='ClipVideoDataset', num_classes=10)
+dataset = dict(type='ClipVideoDataset', num_classes=10, data_root=data_root)
 
 train_pipeline = [
     dict(type='ClipDecordInit'),
@@ -39,11 +39,10 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=True,
-    drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        ann_file=data_root + 'train_list_videos.txt',
-        data_prefix=dict(video=data_root + 'videos_train'),
+        ann_file='train_list_videos.txt',
+        data_prefix=dict(video='videos_train'),
         pipeline=train_pipeline,
         **dataset,
     ),
@@ -54,8 +53,8 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        ann_file=data_root + 'val_list_videos.txt',
-        data_prefix=dict(video=data_root + 'videos_val'),
+        ann_file='val_list_videos.txt',
+        data_prefix=dict(video='videos_val'),
         pipeline=val_pipeline,
         test_mode=True,
         **dataset,
@@ -67,8 +66,8 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        ann_file=data_root + 'val_list_videos.txt',
-        data_prefix=dict(video=data_root + 'videos_val'),
+        ann_file='val_list_videos.txt',
+        data_prefix=dict(video='videos_val'),
         pipeline=test_pipeline,
         test_mode=True,
         **dataset,
