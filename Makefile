@@ -15,7 +15,7 @@ $(VENV)/.installed: requirements/lock.txt setup.py
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/python tools/demo.py --seed $(SEED)
+	$(BIN)/python -u tools/demo.py --seed $(SEED)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

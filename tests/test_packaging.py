@@ -124,7 +124,7 @@ def test_readme_inference_example_runs(tmp_path):
     if version('mmaction2') >= '1.2':  # as the example's comment says
         code = code.replace('pred_scores.item', 'pred_score')
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
-    checkpoint = tmp_path / 'work_dirs/demo/seed0/iter_1000.pth'
+    checkpoint = tmp_path / 'work_dirs/demo/seed0/iter_800.pth'
     video = tmp_path / 'data/toy/videos_val/zoom_in_00003.mp4'
     for path in (checkpoint, video):
         path.parent.mkdir(parents=True)

@@ -33,7 +33,7 @@ def run_tool(script: str, *arguments: object, log: Path) -> None:
     command = [sys.executable, str(ROOT / 'tools' / script), *map(str, arguments)]
     console.print(f'$ tools/{script} {" ".join(command[2:])}', style='bold', soft_wrap=True)
     tail = []
-    with log.open('a', encoding='utf-8') as file:
+    with log.open('a', encoding='utf-8', buffering=1) as file:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -17,17 +17,18 @@ HEADER = """# Model zoo
 
 Generated from `configs/metafile.yml` by `tools/model_zoo.py`; do not edit.
 
-Kinetics-400 validation, trained from scratch, 16 x 112 x 112 input, 25 clips x 10 crops; Avg is
-the mean of top-1 and top-5. *Paper* columns quote the paper; *measured* ones stay empty until
-somebody trains the model with this code and publishes the weights. Parameters and multiply-adds
-of one view are counted on the network that the config builds (the paper counts FLOPs a little
-differently: 19.58 G for C3D-ResNet18).
+Tables of the paper: Kinetics-400 validation, trained from scratch, 16 x 112 x 112 input, 25 clips x
+10 crops; Avg is the mean of top-1 and top-5. *Paper* columns quote the paper; *measured* ones stay
+empty until somebody trains the model with this code and publishes the weights. Parameters and
+multiply-adds of one view are counted on the network that the config builds (the paper counts FLOPs
+a little differently: 19.58 G for C3D-ResNet18).
 """
 COLUMNS = (
     'Model', 'Config', 'Paper top-1', 'Paper top-5', 'Paper Avg',
     'Measured top-1', 'Measured top-5', 'Measured Avg',
     'Params (M)', 'Multiply-adds (G) x views', 'Weights',
 )  # fmt: skip
+DEMO = 'The demo: 100 motion clips of artnet_mm.datasets.synthetic, mean of the seeds in the README'
 README_TABLE = re.compile('(?<=<!-- experiments -->\n).*(?=<!-- /experiments -->)', re.DOTALL)
 
 
@@ -54,8 +55,11 @@ def row(model: dict) -> list[str]:
     return [
         model['Title'],
         f'[{model["Name"]}]({model["Config"]})',
-        *(f'{paper[key]:.1f}' for key in ('Top 1', 'Top 5', 'Avg')),
-        *(f'{measured[key]:.1f}' if key in measured else '' for key in ('Top 1', 'Top 5', 'Avg')),
+        *(
+            f'{figures[key]:.1f}' if key in figures else ''
+            for figures in (paper, measured)
+            for key in ('Top 1', 'Top 5', 'Avg')
+        ),
         f'{params:.2f}',
         f'{multiply_adds:.2f} x {views}',
         f'[weights]({model["Weights"]})' if model['Weights'] else '',
@@ -72,14 +76,15 @@ def main() -> None:
     parser.add_argument('--check', action='store_true', help='fail if a file is not up to date')
     args = parser.parse_args()
 
-    tables: dict[int, list] = {}
+    sections: dict[str, list] = {}
     for model in load(ROOT / 'configs/metafile.yml')['Models']:
-        tables.setdefault(model['Paper']['Table'], []).append(row(model))
+        title = f'Table {model["Paper"]["Table"]} of the paper' if model['Paper'] else DEMO
+        sections.setdefault(title, []).append(row(model))
     zoo = HEADER + ''.join(
-        f'\n## Table {number} of the paper\n\n{markdown(rows, COLUMNS)}'
-        for number, rows in sorted(tables.items())
+        f'\n## {title}\n\n{markdown(rows, COLUMNS)}' for title, rows in sections.items()
     )
-    short = markdown([r[:8] for rows in tables.values() for r in rows], COLUMNS[:8])
+    papers = [rows for title, rows in sections.items() if title != DEMO]
+    short = markdown([r[:8] for rows in papers for r in rows], COLUMNS[:8])
     readme = Path(ROOT, 'README.md').read_text(encoding='utf-8')
     files = {'model_zoo.md': zoo, 'README.md': README_TABLE.sub(lambda _: short, readme)}
     for name, text in files.items():

@@ -1,5 +1,5 @@
 # Minutes on two CPU cores: a warm-up, then a cosine down to nothing.
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=200)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=800, val_interval=200)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -10,6 +10,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.1, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=1000, eta_min=0),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=800, eta_min=0),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=16)
