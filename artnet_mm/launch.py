@@ -1,10 +1,13 @@
 """What the command-line tools do before MMEngine's Runner takes over."""
 
+import argparse
+import os
 import os.path as osp
+from pathlib import Path
 
 import torch
 from mmaction.registry import DATASETS
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -12,6 +15,33 @@ from . import compat
 from .datasets import ClipVideoDataset
 
 README_DATA = 'README.md, section "Data", tells how to get it'
+
+
+def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse a tool's arguments and those that all tools share."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings to override in the config, as key=value',
+    )
+    parser.add_argument('--check', action='store_true', help='check data and config, then stop')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read ``args.config`` and lay the shared arguments over it."""
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    return cfg
 
 
 def _leaves(dataset: dict, key: str) -> list[tuple[str, dict]]:

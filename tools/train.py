@@ -1,20 +1,16 @@
 """Train a recognizer: tools/train.py CONFIG [--work-dir DIR] [--resume] ..."""
 
 import argparse
-import os
-from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
-from artnet_mm.launch import build_runner, check
+from artnet_mm.launch import build_runner, check, load_config, parse_args
 
 DATALOADERS = ('train_dataloader', 'val_dataloader')
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -32,26 +28,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--deterministic', action='store_true', help='deterministic cuDNN algorithms'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings to override in the config, as key=value',
-    )
-    parser.add_argument('--check', action='store_true', help='check data and config, then stop')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
-    """Lay the command line over the config."""
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    """Lay the arguments of training over the config."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
@@ -70,8 +50,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 
 def main() -> None:
-    args = parse_args()
-    cfg = merge_args(Config.fromfile(args.config), args)
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser)
+    args = parse_args(parser)
+    cfg = merge_args(load_config(args), args)
     if args.check:
         check(cfg, DATALOADERS)
     else:

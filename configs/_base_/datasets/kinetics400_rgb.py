@@ -50,32 +50,22 @@ train_dataloader = dict(
         **dataset,
     ),
 )
-# One video at a time: Recognizer3D chunks views (max_testing_views) for a batch of one only.
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        ann_file='kinetics400_val_list_videos.txt',
-        data_prefix=dict(video='videos_val'),
-        pipeline=val_pipeline,
-        test_mode=True,
-        **dataset,
-    ),
+val_videos = dict(
+    ann_file='kinetics400_val_list_videos.txt',
+    data_prefix=dict(video='videos_val'),
+    test_mode=True,
+    **dataset,
 )
-test_dataloader = dict(
+# One video at a time: Recognizer3D chunks views (max_testing_views) for a batch of one only.
+in_order = dict(
     batch_size=1,
-    num_workers=4,  # each holds videos of 250 views, 150 MB
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        ann_file='kinetics400_val_list_videos.txt',
-        data_prefix=dict(video='videos_val'),
-        pipeline=test_pipeline,
-        test_mode=True,
-        **dataset,
-    ),
+)
+val_dataloader = dict(num_workers=8, dataset=dict(pipeline=val_pipeline, **val_videos), **in_order)
+# Few workers: each holds videos of 250 views, 150 MB.
+test_dataloader = dict(
+    num_workers=4, dataset=dict(pipeline=test_pipeline, **val_videos), **in_order
 )
 
 val_evaluator = dict(type='VideoAccuracy', num_videos=19796)

@@ -1,6 +1,6 @@
 # Motion clips that artnet_mm.datasets.synthetic writes; frames 86 x 64, clips of 16 x 56 x 56.
+_base_ = ['kinetics400_rgb.py']
 data_root = 'data/toy/'
-dataset = dict(type='ClipVideoDataset', num_classes=10, data_root=data_root)
 
 train_pipeline = [
     dict(type='ClipDecordInit'),
@@ -35,44 +35,15 @@ test_pipeline = [
     dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
 ]
 
+videos = dict(data_root=data_root, num_classes=10)
+val_videos = dict(ann_file='val_list_videos.txt', **videos)
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        ann_file='train_list_videos.txt',
-        data_prefix=dict(video='videos_train'),
-        pipeline=train_pipeline,
-        **dataset,
-    ),
+    dataset=dict(ann_file='train_list_videos.txt', pipeline=train_pipeline, **videos),
 )
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        ann_file='val_list_videos.txt',
-        data_prefix=dict(video='videos_val'),
-        pipeline=val_pipeline,
-        test_mode=True,
-        **dataset,
-    ),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        ann_file='val_list_videos.txt',
-        data_prefix=dict(video='videos_val'),
-        pipeline=test_pipeline,
-        test_mode=True,
-        **dataset,
-    ),
-)
+val_dataloader = dict(num_workers=1, dataset=dict(pipeline=val_pipeline, **val_videos))
+test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **val_videos))
 
-val_evaluator = dict(type='VideoAccuracy')
+val_evaluator = dict(num_videos=None)
 test_evaluator = val_evaluator
