@@ -2,6 +2,7 @@
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -62,6 +63,22 @@ def test_dist_test_dumps_every_video_once_with_the_scores_of_one_process(clips, 
     assert sorted(map(os.path.basename, scores)) == sorted(os.listdir(clips / 'videos_val'))
     for name, score in expected.items():
         torch.testing.assert_close(scores[name], score, equal_nan=True, msg=name)
+
+
+def test_two_machines_train_together(clips, tmp_path):
+    """Two launches that find each other by address and port, as on two machines."""
+
+    def launch(rank: int):
+        nodes = dict(NNODES='2', NODE_RANK=str(rank), MASTER_ADDR='127.0.0.1', PORT='29614')
+        arguments = toy_arguments(clips, tmp_path / str(rank))
+        return run_tool('dist_train.sh', TOY, 1, *arguments, **nodes, CUDA_VISIBLE_DEVICES='')
+
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(launch, (0, 1))
+    assert 'GPU number: 2' in first.stdout + first.stderr
+    assert (tmp_path / '0/iter_2.pth').exists()
+    assert not (tmp_path / '1/iter_2.pth').exists()  # one rank writes
+    assert second.returncode == 0
 
 
 def test_train_takes_mmaction2s_arguments(clips, tmp_path):

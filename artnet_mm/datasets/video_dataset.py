@@ -1,9 +1,10 @@
 """MMAction2's video list, read with care."""
 
-from pathlib import Path
+import os.path as osp
 
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
+from mmengine.fileio import get_text
 
 
 @DATASETS.register_module()
@@ -33,7 +34,7 @@ class ClipVideoDataset(VideoDataset):
     def load_data_list(self) -> list[dict]:
         """Read ``ann_file``, checking every line."""
         try:
-            text = Path(self.ann_file).read_text(encoding='utf-8-sig')
+            text = get_text(self.ann_file, encoding='utf-8-sig')
         except FileNotFoundError:
             raise FileNotFoundError(f'annotation file {self.ann_file} does not exist') from None
         except UnicodeDecodeError as error:
@@ -57,8 +58,8 @@ class ClipVideoDataset(VideoDataset):
                 f'label from 0 to {self.num_classes - 1} (num_classes={self.num_classes}), '
                 f'got {line!r}'
             )
-        video = Path(self.data_prefix.get('video') or '', name.rstrip())
-        return dict(filename=str(video), label=int(label))
+        video = osp.join(self.data_prefix.get('video') or '', name.rstrip())
+        return dict(filename=video, label=int(label))
 
     def prepare_data(self, idx: int):
         """Run the pipeline on one video.
