@@ -27,6 +27,12 @@ def steps(cfg: Config, pipeline: str) -> dict:
     return {step['type']: step for step in cfg[pipeline]}
 
 
+def views_of_a_test_video(runner: Runner) -> torch.Tensor:
+    """The views of the first test video, (250, C, T, H, W)."""
+    loader = runner.build_dataloader(runner.cfg.test_dataloader)
+    return runner.model.data_preprocessor(next(iter(loader)))['inputs'][0]
+
+
 def test_every_leaf_is_known():
     assert set(LEAVES) == {*TABLE2, 'artnet_r18_d_toy', 'c2d_r18_toy'}
 
@@ -48,8 +54,7 @@ def test_leaf_trains_a_step_and_tests_a_video(name, clips, tmp_path):
         not torch.equal(seen[key], value) for key, value in runner.model.backbone.named_parameters()
     ]
     assert all(moved)
-    batch = runner.model.data_preprocessor(next(iter(runner.train_dataloader)))
-    settle_running_statistics(runner.model, batch['inputs'].flatten(0, 1))
+    settle_running_statistics(runner.model, views_of_a_test_video(runner)[::10])
     metrics = runner.test()
     assert metrics['acc/evaluated'] == 1
     assert math.isfinite(metrics['acc/nll'])
@@ -104,10 +109,9 @@ def test_rate_and_decay_of_every_parameter(clips, tmp_path):
 def test_chunked_views_give_the_scores_of_all_views_at_once(clips, tmp_path):
     cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path, experiment_name='chunks')
     runner = Runner.from_cfg(cfg)
-    batch = next(iter(runner.build_dataloader(cfg.test_dataloader)))
-    views = runner.model.data_preprocessor(batch)['inputs'][0]
-    settle_running_statistics(runner.model, views[::10])
+    settle_running_statistics(runner.model, views_of_a_test_video(runner)[::10])
     runner.model.eval()
+    batch = next(iter(runner.build_dataloader(cfg.test_dataloader)))
     scores = []
     for chunk in (7, 50, 250):
         runner.model.test_cfg.max_testing_views = chunk
