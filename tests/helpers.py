@@ -12,7 +12,7 @@ from mmengine.config import Config
 ROOT = Path(__file__).parents[1]
 
 
-def tiny_options(clips: Path, batch_size: int = 2, num_clips: int = 25) -> dict:
+def tiny_options(clips: Path, num_clips: int = 25) -> dict:
     """Overrides that leave a config as it is apart from sizes and paths."""
     options = {'model.backbone.base_channels': 8, 'model.cls_head.in_channels': 64}
     for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
@@ -23,7 +23,7 @@ def tiny_options(clips: Path, batch_size: int = 2, num_clips: int = 25) -> dict:
             f'{key}.dataset.ann_file': str(clips / f'{split}_list_videos.txt'),
             f'{key}.dataset.data_prefix.video': str(clips / f'videos_{split}'),
         }
-    options['train_dataloader.batch_size'] = batch_size
+    options['train_dataloader.batch_size'] = 2
     options['test_dataloader.dataset.pipeline.1.num_clips'] = num_clips
     return options
 

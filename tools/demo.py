@@ -83,13 +83,11 @@ def main() -> None:
     run_tool('train.py', args.config, '--seed', args.seed, *options, log=log)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     run_tool('test.py', args.config, checkpoint, '--dump', dump, *options, log=log)
-    listed = (data / 'val_list_videos.txt').read_text(encoding='utf-8').split('\n')[:-1]
-    videos = [data / 'videos_val' / line.rpartition(' ')[0] for line in listed]
-    show_inference(args.config, checkpoint, videos[::7])
+    results = load(dump)
+    show_inference(args.config, checkpoint, [Path(result['filename']) for result in results[::7]])
     run_tool('analysis/plot_training.py', work_dir, work_dir / 'training.png', log=log)
     run_tool('analysis/plot_predictions.py', dump, data / 'classes.txt', work_dir, log=log)
 
-    results = load(dump)
     scores, labels = zip(*map(prediction_of, results))
     metrics = VideoAccuracy().calculate([score.numpy() for score in scores], list(labels))
     table = Table('', 'top-1', 'top-5', 'Avg', title=f'{len(labels)} held-out clips')
