@@ -159,7 +159,10 @@ def load_from_local(filename: str, map_location: str | None = None) -> dict:
     if not os.path.isfile(filename):
         raise FileNotFoundError(f'checkpoint {filename} does not exist')
     try:
-        return torch.load(filename, map_location=map_location, weights_only=True)
+        loaded = torch.load(filename, map_location=map_location, weights_only=True)
+        if not isinstance(loaded, dict):
+            raise TypeError(f'it holds a {type(loaded).__name__}, not a dict')
+        return loaded
     except Exception as error:  # unpickling strange bytes raises nearly anything
         # Not torch's whole text: it advises weights_only=False.
         lines = str(error).split('Check the documentation')[0].strip().splitlines()

@@ -12,7 +12,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from . import compat
-from .datasets import ClipVideoDataset
+from .datasets.clip_datasets import CheckedList
+from .hooks import refuse_other_splits
 
 README_DATA = 'README.md, section "Data", tells how to get it'
 
@@ -35,12 +36,18 @@ def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config`` and lay the shared arguments over it."""
+    """Read ``args.config`` and lay the shared arguments over it.
+
+    The work dir is named after the config, and the split where it has several.
+    """
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    work_dir = Path('work_dirs', Path(args.config).stem)
+    if 'split' in cfg:
+        work_dir /= f'split{cfg.split}'
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(work_dir)
     return cfg
 
 
@@ -93,7 +100,8 @@ def check_dataloader(cfg: Config, key: str) -> None:
                 f'{name}.num_classes is {stated}, but model.cls_head.num_classes is {classes}'
             )
         kind = dataset.get('type')
-        if (DATASETS.get(kind) if isinstance(kind, str) else kind) is ClipVideoDataset:
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, CheckedList):
             infos = DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True}).load_data_list()
             unlabeled = sum(info['label'] < 0 for info in infos)
             if unlabeled and key == 'val_dataloader':
@@ -124,12 +132,13 @@ def check(cfg: Config, dataloaders: tuple[str, ...]) -> None:
         for key in dataloaders:
             check_dataloader(cfg, key)
         checkpoint = osp.expanduser(cfg.get('load_from') or '')
-        if checkpoint and '://' not in checkpoint and not osp.isfile(checkpoint):
-            raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
+        if checkpoint and '://' not in checkpoint:
+            meta = compat.load_from_local(checkpoint, map_location='cpu').get('meta') or {}
+            refuse_other_splits(meta, cfg)
         optim_wrapper = (cfg.get('optim_wrapper') or {}).get('type')
         if optim_wrapper == 'AmpOptimWrapper' and not torch.cuda.is_available():
             raise ValueError('AmpOptimWrapper (--amp) needs a GPU, and torch sees none')
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise SystemExit(f'error: {error}') from None
 
 

@@ -12,26 +12,43 @@ from mmengine.config import Config
 ROOT = Path(__file__).parents[1]
 
 
-def tiny_options(clips: Path, num_clips: int = 25) -> dict:
-    """Overrides that leave a config as it is apart from sizes and paths."""
-    options = {'model.backbone.base_channels': 8, 'model.cls_head.in_channels': 64}
+# Channels of the features with 8 base channels; these two have no such option.
+FULL_SIZE = {'c3d_vgg11_kinetics': 4096, 'tsn_r50_kinetics': 2048}
+FEATURES = {'i3d_r50_kinetics': 256, **FULL_SIZE}
+
+
+def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 25) -> dict:
+    """Overrides that leave a config as it is apart from sizes and paths.
+
+    ``clips`` is the folder of the fixture of that name, or of ``flow_clips`` for
+    flow configs.
+    """
+    options = {'model.cls_head.in_channels': FEATURES.get(name, 64)}
+    if name not in FULL_SIZE:
+        options['model.backbone.base_channels'] = 8
+    flow = name.endswith('_flow')
     for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
         key = f'{loader}_dataloader'
         options |= {
             f'{key}.num_workers': 0,
             f'{key}.persistent_workers': False,
             f'{key}.dataset.ann_file': str(clips / f'{split}_list_videos.txt'),
-            f'{key}.dataset.data_prefix.video': str(clips / f'videos_{split}'),
+            f'{key}.dataset.data_prefix.{"img" if flow else "video"}': str(
+                clips / f'videos_{split}'
+            ),
         }
     options['train_dataloader.batch_size'] = 2
-    options['test_dataloader.dataset.pipeline.1.num_clips'] = num_clips
+    options[f'test_dataloader.dataset.pipeline.{int(not flow)}.num_clips'] = num_clips
     return options
 
 
-def tiny_config(name: str, clips: Path, work_dir: Path, **options) -> Config:
+def tiny_config(
+    name: str, clips: Path, work_dir: Path, num_clips: int = 25, **options: object
+) -> Config:
     """The config of that name on the clips of the ``clips`` fixture."""
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
-    cfg.merge_from_dict({**tiny_options(clips), 'work_dir': str(work_dir), **options})
+    tiny = tiny_options(clips, name, num_clips)
+    cfg.merge_from_dict({**tiny, 'work_dir': str(work_dir), 'load_from': None, **options})
     return cfg
 
 

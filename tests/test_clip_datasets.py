@@ -1,4 +1,4 @@
-"""ClipVideoDataset on real lists and videos, good and broken."""
+"""The checked data sets on real lists and videos, good and broken."""
 
 import shutil
 import subprocess
@@ -158,7 +158,7 @@ def test_a_cut_avi_is_an_error_that_names_it_and_no_crash(tmp_path):
     code = (
         'import artnet_mm\n'
         'from mmengine.registry import init_default_scope\n'
-        'from tests.test_video_dataset import build\n'
+        'from tests.test_clip_datasets import build\n'
         'init_default_scope("mmaction")\n'
         f'sample = build({str(list_file)!r}, {str(tmp_path)!r})[0]\n'
         'print(sample["inputs"].shape)\n'
@@ -173,3 +173,61 @@ def test_a_cut_avi_is_an_error_that_names_it_and_no_crash(tmp_path):
             assert f'cannot read a clip from {path}' in result.stderr
         else:  # decord shows the frames that are there
             assert 'torch.Size([2, 3, 4, 64, 86])' in result.stdout
+
+
+def frames(listed_lines, tmp_path, **kwargs):
+    (tmp_path / 'frames.txt').write_text(listed_lines)
+    config = dict(type='ClipRawframeDataset', ann_file=str(tmp_path / 'frames.txt'))
+    config |= dict(data_prefix=dict(img=str(tmp_path)), num_classes=10, pipeline=[])
+    return DATASETS.build(config | kwargs)
+
+
+def test_a_list_of_frame_folders_gives_lengths_labels_and_ids(tmp_path):
+    dataset = frames('arm wrestling/a b 23 7\r\n\nplain 1 0\n', tmp_path)
+    first, second = (dataset.get_data_info(index) for index in (0, 1))
+    assert first['frame_dir'] == f'{tmp_path}/arm wrestling/a b'
+    assert first['video_id'] == 'arm wrestling/a b'
+    assert (first['total_frames'], first['label'], first['start_index']) == (23, 7, 1)
+    assert (second['video_id'], second['total_frames'], second['label']) == ('plain', 1, 0)
+
+
+def test_a_test_list_of_frame_folders_may_lack_labels(tmp_path):
+    dataset = frames('a 5\nb 6 3\n', tmp_path, test_mode=True)
+    infos = [dataset.get_data_info(index) for index in (0, 1)]
+    assert [(i['video_id'], i['total_frames'], i['label']) for i in infos] == [
+        ('a', 5, -1),
+        ('b', 6, 3),
+    ]
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+@pytest.mark.parametrize(
+    'line', ['b 5 10', 'b 0 1', 'b -3 1', 'b 5 -1', 'b five 1', 'b', 'my folder 5', 'b 5.0 1']
+)
+def test_a_bad_line_of_a_frame_list_is_an_error_that_names_it(tmp_path, line, test_mode):
+    expected = 'expected "<path> <frames> <label>" with a label from 0 to 9'
+    with pytest.raises(ValueError) as error:
+        frames(f'a 5 9\n{line}\n', tmp_path, test_mode=test_mode)
+    assert f'{tmp_path}/frames.txt, line 2: {expected}' in str(error.value)
+    assert repr(line) in str(error.value)
+
+
+def test_frame_lists_without_labels_are_for_testing_and_other_forms_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='line 1'):
+        frames('a 5\n', tmp_path)
+    for option in ('multi_class', 'with_offset'):
+        with pytest.raises(ValueError, match='not multi_class or with_offset ones'):
+            frames('a 0 5 1\n', tmp_path, **{option: True})
+
+
+def test_missing_frames_are_an_error_that_names_the_folder(tmp_path):
+    pipeline = [dict(type='SegmentClipSampler', clip_len=4), dict(type='RawFrameDecode')]
+    dataset = frames('gone 5 1\n', tmp_path, pipeline=pipeline)
+    with pytest.raises(RuntimeError, match=f'cannot read a clip from {tmp_path}/gone: '):
+        dataset[0]
+
+
+def test_both_lists_give_a_video_the_same_id(listed, tmp_path):
+    video = listed('arm wrestling/a.b.mp4 7\n').get_data_info(0)
+    flow = frames('arm wrestling/a.b 23 7\n', tmp_path).get_data_info(0)
+    assert video['video_id'] == flow['video_id'] == 'arm wrestling/a.b'

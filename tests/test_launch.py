@@ -1,11 +1,15 @@
 """What is checked before a run starts."""
 
 import re
+from argparse import Namespace
 
 import pytest
+import torch
 from mmengine.config import Config
 
-from artnet_mm.launch import build_runner, check_dataloader
+from artnet_mm.launch import build_runner, check, check_dataloader, load_config
+
+from .helpers import ROOT
 
 
 def config(clips, **dataset):
@@ -101,3 +105,25 @@ def test_validation_without_labels_is_refused_and_testing_is_not(clips, tmp_path
     check_dataloader(cfg, 'test_dataloader')
     with pytest.raises(ValueError, match=r'1 of 2 videos of val_dataloader\.dataset\.ann_file'):
         check_dataloader(cfg, 'val_dataloader')
+
+
+def test_weights_of_another_split_are_refused_before_anything_starts(clips, tmp_path):
+    torch.save({'meta': dict(trained_on=[('toys', '1')]), 'state_dict': {}}, tmp_path / 'first.pth')
+    cfg = config(clips, metainfo=dict(split=('toys', '2')))
+    cfg.load_from = str(tmp_path / 'first.pth')
+    with pytest.raises(SystemExit, match='error: the checkpoint was trained on split 1 of toys'):
+        check(cfg, ('train_dataloader',))
+    cfg.train_dataloader.dataset.metainfo.split = ('toys', '1')
+    check(cfg, ('train_dataloader',))
+
+
+@pytest.mark.parametrize('name', ['ucf101', 'hmdb51'])
+def test_the_work_dir_names_config_and_split(name, monkeypatch):
+    monkeypatch.setenv('SPLIT', '3')
+    path = str(ROOT / f'configs/c3d_r18_{name}.py')
+    args = Namespace(config=path, cfg_options=None, launcher='none', work_dir=None)
+    assert load_config(args).work_dir == f'work_dirs/c3d_r18_{name}/split3'
+    args.config = str(ROOT / 'configs/artnet_r18_d_kinetics.py')
+    assert load_config(args).work_dir == 'work_dirs/artnet_r18_d_kinetics'
+    args.work_dir = 'mine'
+    assert load_config(args).work_dir == 'mine'

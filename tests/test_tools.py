@@ -65,6 +65,26 @@ def test_dist_test_dumps_every_video_once_with_the_scores_of_one_process(clips, 
         torch.testing.assert_close(scores[name], score, equal_nan=True, msg=name)
 
 
+def test_an_unlabeled_test_list_runs_and_its_dump_names_every_video(clips, trained, tmp_path):
+    """Kinetics' test set (Table 5): no labels, so no accuracy, but the scores of every video."""
+    lines = (clips / 'val_list_videos.txt').read_text().splitlines()
+    names = [line.split()[0] for line in lines]
+    (tmp_path / 'test.txt').write_text('\n'.join(names))
+    arguments = toy_arguments(
+        clips, tmp_path, **{'test_dataloader.dataset.ann_file': f'{tmp_path}/test.txt'}
+    )
+    result = run_tool('test.py', TOY, trained[0] / 'iter_2.pth', '--dump', *arguments)
+    assert 'acc/evaluated: 0  acc/expected: 10' in result.stdout
+    assert 'acc/top1' not in result.stdout
+    dumped = load(tmp_path / 'scores.pkl')  # the place for tools/report.py
+    assert [sample['video_id'] for sample in dumped] == [name[: -len('.mp4')] for name in names]
+    for sample, name in zip(dumped, names):
+        scores, label = prediction_of(sample)
+        assert (os.path.basename(sample['filename']), label) == (name, -1)
+        assert scores.shape == (10,)
+    assert not list(tmp_path.glob('*unfinished*'))
+
+
 def test_two_machines_train_together(clips, tmp_path):
     """Two launches that find each other by address and port, as on two machines."""
 
@@ -79,6 +99,16 @@ def test_two_machines_train_together(clips, tmp_path):
     assert (tmp_path / '0/iter_2.pth').exists()
     assert not (tmp_path / '1/iter_2.pth').exists()  # one rank writes
     assert second.returncode == 0
+
+
+def test_resume_without_a_checkpoint_starts_from_the_weights_of_the_config(
+    clips, trained, tmp_path
+):
+    """Not from random ones, as MMEngine would."""
+    start = {'load_from': str(trained[0] / 'iter_2.pth')}
+    result = run_tool('train.py', TOY, '--resume', *toy_arguments(clips, tmp_path, **start))
+    assert 'tensors loaded; left as initialised: none' in result.stdout
+    assert 'Iter(train) [1/2]' in result.stdout
 
 
 def test_train_takes_mmaction2s_arguments(clips, tmp_path):

@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from mmaction.registry import TRANSFORMS
+from mmengine.config import Config
 from mmengine.dataset import Compose
+
+from .helpers import ROOT
 
 # Two flow frames of 2 x 3 pixels: x to the left, y to the right of each pixel.
 FLOW = np.array(
@@ -184,3 +187,62 @@ def test_training_crops_have_the_papers_sides_and_reach_every_edge():
     for (width, height), places in boxes.items():
         assert {x for x, _ in places} == set(range(170 - width + 1))
         assert {y for _, y in places} == set(range(128 - height + 1))
+
+
+def stored_flow(folder, flow):
+    """Write flow (T, 2, H, W) as the flow leaves read it; what a reader of JPEG gets."""
+    stored = np.empty_like(flow)
+    for frame, pair in enumerate(flow):
+        for axis, image in zip('xy', pair):
+            path = str(folder / f'flow_{axis}_{frame + 1:05d}.jpg')
+            assert cv2.imwrite(path, image)
+            stored[frame, 'xy'.index(axis)] = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+    return stored
+
+
+def flow_leaf(split, folder):
+    """What the flow leaf's pipeline makes of a folder of 20 flow images, (V, T, 2, H, W)."""
+    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics_flow.py')
+    dataset = cfg[f'{split}_dataloader'].dataset
+    results = dict(frame_dir=str(folder), total_frames=20, start_index=1, label=0)
+    results |= dict(filename_tmpl=dataset.filename_tmpl, modality=dataset.modality)
+    return Compose(dataset.pipeline)(results)['inputs'].permute(0, 2, 1, 3, 4).numpy()
+
+
+@pytest.fixture
+def flow(tmp_path):
+    """20 stored flow images of random smooth content, (T, 2, H, W)."""
+    coarse = np.random.RandomState(0).randint(0, 256, (40, 8, 11)).astype(np.uint8)
+    images = [cv2.resize(image, (170, 128)) for image in coarse]
+    return stored_flow(tmp_path, np.reshape(images, (20, 2, 128, 170)))
+
+
+def test_flow_leaf_tests_every_frame_of_250_views_as_arithmetic_says(flow, tmp_path):
+    views = flow_leaf('test', tmp_path)
+    assert views.shape == (250, 16, 2, 112, 112)
+    for index, view in enumerate(views):
+        crop, clip = divmod(index, 25)
+        start = clip * 4 // 24
+        y, x = [(0, 0), (0, 58), (16, 0), (16, 58), (8, 29)][crop // 2]
+        for t in range(16):
+            horizontal, vertical = flow[start + t, :, y : y + 112, x : x + 112]
+            if crop % 2:
+                horizontal, vertical = 255 - np.fliplr(horizontal), np.fliplr(vertical)
+            assert np.array_equal(view[t, 0], horizontal)
+            assert np.array_equal(view[t, 1], vertical)
+
+
+def test_flow_leaf_validates_the_centre_of_the_centre_clip(flow, tmp_path):
+    assert np.array_equal(flow_leaf('val', tmp_path), flow[None, 2:18, :, 8:120, 29:141])
+
+
+def test_flow_leaf_trains_on_whole_clips_mirrored_in_x_alone(tmp_path):
+    stored_flow(tmp_path, np.full((20, 2, 128, 170), np.reshape([200, 50], (2, 1, 1)), np.uint8))
+    np.random.seed(0)
+    seen = set()
+    for _ in range(40):
+        clip = flow_leaf('train', tmp_path)
+        assert clip.shape == (1, 16, 2, 112, 112)
+        assert np.ptp(clip, axis=(1, 3, 4)).max() == 0
+        seen.add(tuple(clip[0, 0, :, 0, 0].tolist()))
+    assert seen == {(200, 50), (55, 50)}

@@ -1,6 +1,9 @@
-"""Test a checkpoint: tools/test.py CONFIG CHECKPOINT [--dump FILE.pkl] ..."""
+"""Test a checkpoint: tools/test.py CONFIG CHECKPOINT [--dump [FILE.pkl]] ..."""
 
 import argparse
+from pathlib import Path
+
+from mmengine.dist import is_main_process
 
 from artnet_mm.launch import build_runner, check, load_config, parse_args
 
@@ -11,20 +14,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--dump', help='pickle file for the scores of every video')
+    parser.add_argument(
+        '--dump',
+        nargs='?',
+        const=True,
+        help='keep the scores of every video in a pickle file; without a name in scores.pkl of '
+        'the work dir, where tools/report.py finds it',
+    )
     args = parse_args(parser)
-    if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
-        parser.error(f'--dump writes a .pkl or .pickle file, not {args.dump}')
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.dump:
+        dump = Path(cfg.work_dir, 'scores.pkl') if args.dump is True else Path(args.dump)
+        if dump.suffix not in ('.pkl', '.pickle'):
+            parser.error(f'--dump writes a .pkl or .pickle file, not {dump}')
+        unfinished = dump.with_suffix(f'.unfinished{dump.suffix}')
         evaluators = cfg.test_evaluator
         evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
-        cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=args.dump)]
+        dumper = dict(type='DumpResults', out_file_path=str(unfinished))
+        cfg.test_evaluator = [*evaluators, dumper]
     if args.check:
         check(cfg, DATALOADERS)
-    else:
-        build_runner(cfg, DATALOADERS).test()
+        return
+    runner = build_runner(cfg, DATALOADERS)
+    if args.dump:
+        dump.parent.mkdir(parents=True, exist_ok=True)
+    runner.test()
+    if args.dump and is_main_process():
+        unfinished.replace(dump)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,12 @@
+from .clip_datasets import ClipRawframeDataset, ClipVideoDataset
 from .decoding import ClipDecordInit
 from .sampling import SegmentClipSampler, UniformClipSampler
 from .transforms import ClipFlip, ClipTenCrop, StackFlow
-from .video_dataset import ClipVideoDataset
 
 __all__ = [
     'ClipDecordInit',
     'ClipFlip',
+    'ClipRawframeDataset',
     'ClipTenCrop',
     'ClipVideoDataset',
     'SegmentClipSampler',

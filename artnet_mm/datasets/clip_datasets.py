@@ -1,38 +1,33 @@
-"""MMAction2's video list, read with care."""
+"""MMAction2's lists of videos and of frame folders, read with care."""
 
 import os.path as osp
 
-from mmaction.datasets import VideoDataset
+from mmaction.datasets import RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
 from mmengine.fileio import get_text
 
 
-@DATASETS.register_module()
-class ClipVideoDataset(VideoDataset):
-    """Stock ``VideoDataset`` whose errors name the list, the line and the video.
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit()
 
-    The stock one accepts any label, splits file names at blanks, and lets the
-    decoder's errors through, which do not say what was being decoded.
 
-    Args:
-        ann_file (str): List of ``<path> <label>`` lines; of ``<path>`` alone for
-            unlabeled test videos, whose paths have no blanks.
-        num_classes (int): Labels must be below it.
-        kwargs: Arguments of ``VideoDataset``.
+class CheckedList:
+    """Mixin for MMAction2's datasets: errors name the list, the line and the video.
 
-    Raises:
-        FileNotFoundError: If the list does not exist.
-        ValueError: If the list is empty or a line of it is malformed, or with
-            ``multi_class``.
+    The stock datasets take any label, split names at blanks, and let the decoder's
+    errors through, which do not say what was being decoded.
     """
 
-    def __init__(self, ann_file: str, num_classes: int, **kwargs) -> None:
-        if kwargs.get('multi_class'):
-            raise ValueError('ClipVideoDataset reads one label a video, not multi_class lists')
-        super().__init__(ann_file, num_classes=num_classes, **kwargs)
+    delimiter = ' '
+    columns = ('path', 'label')
 
     def load_data_list(self) -> list[dict]:
-        """Read ``ann_file``, checking every line."""
+        """Read ``ann_file``, checking every line.
+
+        Raises:
+            FileNotFoundError: If the list does not exist.
+            ValueError: If it is empty or a line of it is malformed.
+        """
         try:
             text = get_text(self.ann_file, encoding='utf-8-sig')
         except FileNotFoundError:
@@ -49,17 +44,19 @@ class ClipVideoDataset(VideoDataset):
         return data_list
 
     def _parse(self, number: int, line: str) -> dict:
-        name, _, label = line.rpartition(self.delimiter)
-        if not name and self.test_mode and not any(map(str.isspace, line)):
-            name, label = line, '-1'
-        elif not (label.isascii() and label.isdigit()) or not 0 <= int(label) < self.num_classes:
+        """What a line says; the label is -1 where a test video has none."""
+        path, *numbers = line.rsplit(self.delimiter, len(self.columns) - 1)
+        info = dict(zip(self.columns[1:], [int(n) if _is_number(n) else -1 for n in numbers]))
+        missing = len(self.columns) - 1 - len(numbers)
+        unlabeled = self.test_mode and missing == 1 and not any(map(str.isspace, path))
+        label = info.setdefault('label', -1)
+        if not (unlabeled or 0 <= label < self.num_classes) or info.get('frames', 1) < 1:
+            expected = self.delimiter.join(f'<{column}>' for column in self.columns)
             raise ValueError(
-                f'{self.ann_file}, line {number}: expected "<path>{self.delimiter}<label>" with a '
-                f'label from 0 to {self.num_classes - 1} (num_classes={self.num_classes}), '
-                f'got {line!r}'
+                f'{self.ann_file}, line {number}: expected "{expected}" with a label from 0 to '
+                f'{self.num_classes - 1} (num_classes={self.num_classes}), got {line!r}'
             )
-        video = osp.join(self.data_prefix.get('video') or '', name.rstrip())
-        return dict(filename=video, label=int(label))
+        return self._describe(path.rstrip(), **info)
 
     def prepare_data(self, idx: int):
         """Run the pipeline on one video.
@@ -70,5 +67,63 @@ class ClipVideoDataset(VideoDataset):
         try:
             return super().prepare_data(idx)
         except Exception as error:
-            name = self.get_data_info(idx)['filename']
+            info = self.get_data_info(idx)
+            name = info.get('filename', info.get('frame_dir'))
             raise RuntimeError(f'cannot read a clip from {name}: {error}') from error
+
+
+@DATASETS.register_module()
+class ClipVideoDataset(CheckedList, VideoDataset):
+    """Stock ``VideoDataset`` with the errors of :class:`CheckedList`.
+
+    Results carry ``video_id``, the path in the list without its extension, by
+    which the scores of two streams are joined.
+
+    Args:
+        ann_file (str): List of ``<path> <label>`` lines; of ``<path>`` alone for
+            unlabeled test videos, whose paths have no blanks.
+        num_classes (int): Labels must be below it.
+        kwargs: Arguments of ``VideoDataset``.
+
+    Raises:
+        ValueError: With ``multi_class``.
+    """
+
+    def __init__(self, ann_file: str, num_classes: int, **kwargs) -> None:
+        if kwargs.get('multi_class'):
+            raise ValueError('ClipVideoDataset reads one label a video, not multi_class lists')
+        super().__init__(ann_file, num_classes=num_classes, **kwargs)
+
+    def _describe(self, path: str, label: int) -> dict:
+        video = osp.join(self.data_prefix.get('video') or '', path)
+        return dict(filename=video, video_id=osp.splitext(path)[0], label=label)
+
+
+@DATASETS.register_module()
+class ClipRawframeDataset(CheckedList, RawframeDataset):
+    """Stock ``RawframeDataset`` with the errors of :class:`CheckedList`.
+
+    Args:
+        ann_file (str): List of ``<path> <frames> <label>`` lines, the path being
+            that of a folder of images and its ``video_id``; ``<path> <frames>``
+            for unlabeled test videos, whose paths have no blanks.
+        num_classes (int): Labels must be below it.
+        kwargs: Arguments of ``RawframeDataset``.
+
+    Raises:
+        ValueError: With ``multi_class`` or ``with_offset``.
+    """
+
+    columns = ('path', 'frames', 'label')
+
+    def __init__(self, ann_file: str, num_classes: int, **kwargs) -> None:
+        if kwargs.get('multi_class') or kwargs.get('with_offset'):
+            raise ValueError(
+                'ClipRawframeDataset reads "<path> <frames> <label>" lists, not multi_class or '
+                'with_offset ones'
+            )
+        super().__init__(ann_file, num_classes=num_classes, **kwargs)
+
+    def _describe(self, path: str, frames: int, label: int) -> dict:
+        folder = osp.join(self.data_prefix.get('img') or '', path)
+        return dict(frame_dir=folder, video_id=path, total_frames=frames, label=label)

@@ -16,6 +16,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
+    checkpoint_guard=dict(type='CheckpointGuardHook'),
 )
 
 env_cfg = dict(

@@ -17,7 +17,7 @@ train_pipeline = [
     dict(type='Resize', scale=(112, 112), keep_ratio=False),
     dict(type='ClipFlip', flip_ratio=0.5),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
+    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
 ]
 val_pipeline = [
     dict(type='ClipDecordInit'),
@@ -26,7 +26,7 @@ val_pipeline = [
     dict(type='Resize', scale=(170, 128), keep_ratio=False),
     dict(type='CenterCrop', crop_size=112),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
+    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
 ]
 test_pipeline = [
     dict(type='ClipDecordInit'),
@@ -35,7 +35,7 @@ test_pipeline = [
     dict(type='Resize', scale=(170, 128), keep_ratio=False),
     dict(type='ClipTenCrop', crop_size=112),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
+    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
 ]
 
 train_dataloader = dict(

@@ -16,7 +16,7 @@ train_pipeline = [
     dict(type='Resize', scale=(56, 56), keep_ratio=False),
     dict(type='ClipFlip', flip_ratio=0.5),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
+    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
 ]
 val_pipeline = [
     dict(type='ClipDecordInit'),
@@ -24,7 +24,7 @@ val_pipeline = [
     dict(type='DecordDecode'),
     dict(type='CenterCrop', crop_size=56),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
+    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
 ]
 test_pipeline = [
     dict(type='ClipDecordInit'),
@@ -32,7 +32,7 @@ test_pipeline = [
     dict(type='DecordDecode'),
     dict(type='ClipTenCrop', crop_size=56),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('filename', 'img_shape')),
+    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
 ]
 
 videos = dict(data_root=data_root, num_classes=10)

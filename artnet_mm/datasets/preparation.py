@@ -1,0 +1,287 @@
+"""Work on every video of annotation lists: in processes, resumable, each failure by itself."""
+
+import argparse
+import fcntl
+import json
+import os
+import os.path as osp
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from rich.table import Table
+
+from ..processes import console, run
+
+LINE = re.compile(r'(?P<path>\S.*?) +(?P<label>\d+)|\S+', re.ASCII)
+SHOWN_FAILURES = 20
+
+
+class Entry(NamedTuple):
+    """A line of a list, its path, and its label where there is one."""
+
+    line: str
+    path: str
+    label: list[str]
+
+
+Lists = dict[Path, list[Entry]]
+
+
+def parse_args(parser: argparse.ArgumentParser, timeout: float) -> argparse.Namespace:
+    """Parse a tool's arguments and those that the tools over lists share."""
+    parser.add_argument(
+        'lists', nargs='+', type=Path, metavar='LIST', help='list of "<path> <label>" lines'
+    )
+    parser.add_argument(
+        '--videos', type=Path, required=True, help='folder that the paths are relative to'
+    )
+    parser.add_argument('--out', type=Path, required=True, help='data root to write')
+    parser.add_argument(
+        '--processes', type=int, default=len(os.sched_getaffinity(0)), help='default: %(default)s'
+    )
+    parser.add_argument(
+        '--timeout', type=float, default=timeout, help='seconds a video; default: %(default)s'
+    )
+    args = parser.parse_args()
+    if args.processes < 1 or args.timeout <= 0:
+        parser.error('--processes and --timeout must be above 0')
+    return args
+
+
+def read_list(path: Path) -> list[Entry]:
+    """Read a list of ``<path> <label>`` lines, or ``<path>`` alone without blanks.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not UTF-8, is empty, or a line of it is malformed.
+    """
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except FileNotFoundError:
+        raise FileNotFoundError(f'list {path} does not exist') from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f'list {path} is not UTF-8: {error}') from error
+    entries = []
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        match = LINE.fullmatch(line)
+        if match:
+            label = [match['label']] if match['label'] else []
+            entries.append(Entry(line, match['path'] or line, label))
+        elif line:
+            raise ValueError(f'{path}, line {number}: expected "<path> <label>", got {line!r}')
+    if not entries:
+        raise ValueError(f'list {path} names no videos')
+    return entries
+
+
+def read_lists(paths: list[Path], videos: Path, out: Path) -> Lists:
+    """Read lists whose results go to files of the same names in ``out``.
+
+    Raises:
+        FileNotFoundError: If a list or the folder of videos is missing.
+        ValueError: If a list is malformed, or a result would overwrite a list or
+            another result.
+    """
+    if not videos.is_dir():
+        raise FileNotFoundError(f'folder of videos {videos} does not exist')
+    lists = {path: read_list(path) for path in paths}
+    stems: dict[str, Path] = {}
+    for path in lists:
+        other = stems.setdefault(path.stem, path)
+        if other != path:
+            raise ValueError(f'{other} and {path} would both be written to {out / path.name}')
+        if (out / path.name).exists() and path.samefile(out / path.name):
+            raise ValueError(f'{path} would be overwritten; give another --out than {out}')
+    return lists
+
+
+def output_path(path: str, suffix: str) -> str:
+    """Path of what is made of a video: its own with another suffix."""
+    return osp.splitext(path)[0] + suffix
+
+
+def unique_paths(lists: Lists) -> list[str]:
+    """Every video of the lists once."""
+    return list(dict.fromkeys(entry.path for entries in lists.values() for entry in entries))
+
+
+def check_output_paths(paths: list[str], suffix: str) -> None:
+    """Check where results go.
+
+    Raises:
+        ValueError: If a path leads out of the folder of videos, or two videos have
+            the same result or one within the other.
+    """
+    sources: dict[str, str] = {}
+    for path in paths:
+        if osp.isabs(path) or '..' in PurePath(path).parts:
+            raise ValueError(f'{path} is not a path inside the folder of videos')
+        output = output_path(path, suffix)
+        other = sources.setdefault(osp.normpath(output), path)
+        if other != path:
+            raise ValueError(f'{other} and {path} would both be written to {output}')
+    for output, path in sources.items():
+        for folder in map(str, PurePath(output).parents):
+            if folder in sources:
+                raise ValueError(f'{path} would be written into {folder}, as {sources[folder]} is')
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Write a file that is there as a whole or not at all."""
+    aside = path.with_name(f'{path.name}.part')
+    aside.write_text(text, encoding='utf-8')
+    os.replace(aside, path)
+
+
+def write_lists(
+    lists: Lists, out: Path, line: Callable[[Entry], str], failures: dict[str, str], word: str
+) -> None:
+    """Write each list without the failures, and ``<stem>_<word>.txt`` with them, if any."""
+    for path, entries in lists.items():
+        lines = [f'{line(entry)}\n' for entry in entries if entry.path not in failures]
+        write_aside(out / path.name, ''.join(lines))
+        failed = dict.fromkeys(entry.path for entry in entries if entry.path in failures)
+        place = out / f'{path.stem}_{word}.txt'
+        if failed:
+            write_aside(place, ''.join(f'{name}\t{failures[name]}\n' for name in failed))
+        else:
+            place.unlink(missing_ok=True)
+
+
+def keep_settings(out: Path, settings: dict) -> None:
+    """Keep in ``settings.json`` what the results in a folder are made with.
+
+    Raises:
+        ValueError: If those that are there were made otherwise.
+    """
+    path = out / 'settings.json'
+    if not path.exists():
+        return write_aside(path, f'{json.dumps(settings, indent=2)}\n')
+    kept = json.loads(path.read_text(encoding='utf-8'))
+    differing = [
+        f'{key} {kept.get(key)} (now {settings.get(key)})'
+        for key in {**kept, **settings}
+        if kept.get(key) != settings.get(key)
+    ]
+    if differing:
+        raise ValueError(f'{out} was made with {", ".join(differing)}: give another --out')
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """A folder for unfinished results beside the finished ones.
+
+    Raises:
+        ValueError: If another run is writing there.
+    """
+    with (folder / '.lock').open('w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f'another run is writing to {folder}') from None
+        scratch = Path(tempfile.mkdtemp(prefix='.part-', dir=folder))
+        try:
+            # Moved before they are removed: a worker that outlives its killed parent
+            # can neither add to them nor finish them.
+            for left in set(folder.glob('.part-*')) - {scratch}:
+                left.rename(scratch / left.name)
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def report(done: int, there: int, failures: dict[str, str], seconds: float) -> None:
+    """Print how a run ended.
+
+    Raises:
+        SystemExit: With exit code 1, if there are failures.
+    """
+    if failures:
+        table = Table('video', 'reason')
+        for path, reason in islice(failures.items(), SHOWN_FAILURES):
+            table.add_row(path, reason)
+        console.print(table)
+    console.print(
+        f'{done} done, {there} already there, {len(failures)} failed, in '
+        f'{timedelta(seconds=round(seconds))}'
+    )
+    if failures:
+        raise SystemExit(1)
+
+
+def _make(
+    work: Callable[[Path, Path], None],
+    count: Callable[[Path], int] | None,
+    videos: Path,
+    folder: Path,
+    scratch: Path,
+    suffix: str,
+    path: str,
+) -> tuple[list[str], bool]:
+    """Make a result if it is not there; what lists say of it, and whether it was there."""
+    result = folder / output_path(path, suffix)
+    there = result.exists()
+    if not there:
+        with tempfile.TemporaryDirectory(dir=scratch) as unfinished:
+            made = Path(unfinished, result.name)
+            work(videos / path, made)
+            result.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(made, result)
+    return [str(count(result))] if count else [], there
+
+
+def prepare(
+    args: argparse.Namespace,
+    work: Callable[..., None],
+    settings: dict,
+    suffix: str = '',
+    count: Callable[[Path], int] | None = None,
+) -> None:
+    """Make something of every video, in a data root shaped like that of the videos.
+
+    Args:
+        args (Namespace): What :func:`parse_args` gave.
+        work (Callable): ``work(video, result, **settings)`` makes a file or folder.
+        settings (dict): What the results depend on.
+        suffix (str): Of the results' names, in place of the videos' own.
+        count (Callable, optional): Number that lists state after the path of a result.
+
+    Raises:
+        SystemExit: With one line, if the arguments cannot work or the run is
+            stopped; with exit code 1, if a video failed.
+    """
+    start = time.monotonic()
+    folder = args.out / osp.basename(osp.abspath(args.videos))
+    try:
+        lists = read_lists(args.lists, args.videos, args.out)
+        paths = unique_paths(lists)
+        check_output_paths(paths, suffix)
+        if folder.exists() and folder.samefile(args.videos):
+            raise ValueError(f'--out {args.out} is where the videos are; give another folder')
+        folder.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(folder) as scratch:
+            keep_settings(args.out, settings)
+            make = partial(
+                _make, partial(work, **settings), count, args.videos, folder, scratch, suffix
+            )
+            results, failures = run(make, paths, args.processes, args.timeout)
+
+        def line(entry: Entry) -> str:
+            return ' '.join(
+                [output_path(entry.path, suffix), *results[entry.path][0], *entry.label]
+            )
+
+        write_lists(lists, args.out, line, failures, 'failed')
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+    there = sum(there for _, there in results.values())
+    report(len(results) - there, there, failures, time.monotonic() - start)

@@ -1,0 +1,8 @@
+_base_ = [
+    '_base_/models/artnet_r18_d.py',
+    '_base_/datasets/ucf101.py',
+    '_base_/schedules/finetune_ucf101.py',
+    '_base_/default_runtime.py',
+]
+model = dict(cls_head=dict(num_classes=101, dropout_ratio=0.5))
+load_from = 'work_dirs/artnet_r18_d_tsn_kinetics/iter_250000.pth'

@@ -1,0 +1,71 @@
+"""Decode every frame of all videos of lists: check_videos.py LIST... --videos DIR --out DIR
+
+Writes to --out each list without the videos that are broken and, where there are
+some, <list>_broken.txt with the reasons. What was found fine is kept in
+<videos>_checked.txt and not decoded again unless the file changes.
+"""
+
+import argparse
+import os.path as osp
+import time
+from functools import partial
+from pathlib import Path
+
+from artnet_mm.datasets.preparation import (
+    parse_args,
+    read_lists,
+    report,
+    unique_paths,
+    write_lists,
+)
+from artnet_mm.datasets.videos import check_video
+from artnet_mm.processes import run
+
+
+def check(videos: Path, path: str) -> None:
+    check_video(videos / path)
+
+
+def state(videos: Path, path: str) -> str:
+    """Line of a video in the journal, other than before if the file has changed."""
+    try:
+        status = (videos / path).stat()
+    except OSError:
+        return ''
+    return f'{path}\t{status.st_size}\t{status.st_mtime_ns}'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    args = parse_args(parser, timeout=600)
+    start = time.monotonic()
+    journal = args.out / f'{osp.basename(osp.abspath(args.videos))}_checked.txt'
+    try:
+        lists = read_lists(args.lists, args.videos, args.out)
+        args.out.mkdir(parents=True, exist_ok=True)
+        states = {path: state(args.videos, path) for path in unique_paths(lists)}
+        with journal.open('a+', encoding='utf-8', errors='replace', buffering=1) as file:
+            file.seek(0)
+            known = file.read()
+            if known and not known.endswith('\n'):  # cut by a kill
+                file.write('\n')
+            fine = set(known.split('\n')) - {''}
+            unknown = [path for path in states if states[path] not in fine]
+            _, failures = run(
+                partial(check, args.videos),
+                unknown,
+                args.processes,
+                args.timeout,
+                on_success=lambda path: file.write(f'{states[path]}\n'),
+            )
+        write_lists(lists, args.out, lambda entry: entry.line, failures, 'broken')
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+    done = len(unknown) - len(failures)
+    report(done, len(states) - len(unknown), failures, time.monotonic() - start)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,78 @@
+"""Fine-tune and test on all three splits, print their mean: tools/run_splits.py CONFIG GPUS ..."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
+
+from artnet_mm import ROOT
+from artnet_mm.evaluation.fusion import accuracy, read_scores
+
+SPLITS = ('1', '2', '3')
+FIGURES = ('top1', 'top5', 'avg', 'mean1')
+
+
+def run(script: str, split: str, *arguments: object) -> None:
+    """Run a script of this folder on a split; its output goes to the terminal.
+
+    Raises:
+        SystemExit: If it fails.
+    """
+    words = [str(word) for word in arguments]
+    print(f'$ SPLIT={split} tools/{script} {" ".join(words)}', flush=True)
+    python = [sys.executable] if script.endswith('.py') else []
+    command = [*python, str(ROOT / 'tools' / script), *words]
+    result = subprocess.run(command, env={**os.environ, 'SPLIT': split})
+    if result.returncode:
+        raise SystemExit(f'error: tools/{script} failed on split {split}; the same command resumes')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config of a data set with splits')
+    parser.add_argument('gpus', type=int, help='number of GPUs')
+    parser.add_argument('--work-dir', type=Path, help='folder for split1/, split2/ and split3/')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--cfg-options', nargs='+', help='passed to training and testing')
+    args = parser.parse_args()
+    work_dir = args.work_dir or Path('work_dirs', Path(args.config).stem)
+    cfg = Config.fromfile(args.config)
+    if 'split' not in cfg:
+        raise SystemExit(f'error: {args.config} has no "split": its data set is not divided')
+    options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
+    given = dict(option.split('=', 1) for option in args.cfg_options or ())
+    iterations = given.get('train_cfg.max_iters', cfg.train_cfg.max_iters)
+    amp = ['--amp'] if args.amp else []
+
+    folders = {split: work_dir / f'split{split}' for split in SPLITS}
+    weights = {split: folder / f'iter_{iterations}.pth' for split, folder in folders.items()}
+    untrained = [split for split in SPLITS if not weights[split].exists()]
+    for split in untrained:  # what cannot work is said before hours of work
+        run('train.py', split, args.config, '--check', *options)
+    for split in untrained:
+        places = ['--work-dir', folders[split], *options]
+        run('dist_train.sh', split, args.config, args.gpus, '--resume', *amp, *places)
+
+    table = Table('split', 'top-1', 'top-5', 'Avg', 'class mean', 'videos', title=args.config)
+    metrics = []
+    for split in SPLITS:
+        dump = folders[split] / 'scores.pkl'
+        if not dump.exists() or dump.stat().st_mtime < weights[split].stat().st_mtime:
+            places = ['--dump', '--work-dir', folders[split], *options]
+            run('dist_test.sh', split, args.config, weights[split], args.gpus, *places)
+        metrics.append(accuracy(read_scores(dump)))
+        figures = [f'{100 * metrics[-1][key]:.1f}' for key in FIGURES]
+        table.add_row(split, *figures, str(metrics[-1]['evaluated']))
+    means = [sum(figures[key] for figures in metrics) / len(metrics) for key in FIGURES]
+    table.add_section()
+    table.add_row('mean', *(f'{100 * mean:.1f}' for mean in means))
+    Console().print(table)
+
+
+if __name__ == '__main__':
+    main()
