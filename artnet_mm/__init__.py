@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .versions import check_versions
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 check_versions()
 

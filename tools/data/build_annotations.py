@@ -1,0 +1,93 @@
+"""Write the lists that the configs read: build_annotations.py DATASET ... --out DIR
+
+From the official split files of Kinetics-400, UCF101 or HMDB51, or (``folder``) from
+one's own folder with a folder of videos for each class.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from artnet_mm.datasets.annotations import (
+    Lists,
+    keep_existing,
+    read_folder,
+    read_hmdb51,
+    read_kinetics400,
+    read_ucf101,
+    write_lists,
+)
+
+READERS = {'kinetics400': read_kinetics400, 'ucf101': read_ucf101, 'hmdb51': read_hmdb51}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    datasets = parser.add_subparsers(dest='dataset', required=True)
+    for dataset in READERS:
+        official = datasets.add_parser(dataset)
+        official.add_argument(
+            '--splits', type=Path, required=True, help='folder of the official split files'
+        )
+        official.add_argument(
+            '--videos', type=Path, help='list only those that are below this folder'
+        )
+    own = datasets.add_parser('folder')
+    own.add_argument(
+        '--videos',
+        type=Path,
+        required=True,
+        help='folder of class folders, or of train and val (or test) that have them',
+    )
+    own.add_argument(
+        '--test-share', type=float, default=0.2, help='of each class, where there is no val'
+    )
+    own.add_argument('--seed', type=int, default=0, help='of the choice of these')
+    for subparser in datasets.choices.values():
+        subparser.add_argument('--out', type=Path, required=True, help='folder for the lists')
+    return parser.parse_args()
+
+
+def build(args: argparse.Namespace) -> tuple[Lists, list[str], dict[str, list[str]]]:
+    """Lists, classes, and what is missing where that was looked for."""
+    for option in ('splits', 'videos'):
+        folder = getattr(args, option, None)
+        if folder and not folder.is_dir():
+            raise NotADirectoryError(f'--{option} {folder} is not a folder')
+    if args.dataset == 'folder':
+        return *read_folder(args.videos, args.test_share, args.seed), {}
+    lists, classes = READERS[args.dataset](args.splits)
+    if not args.videos:
+        return lists, classes, {}
+    lists, missing = keep_existing(lists, args.videos, by_name=args.dataset == 'kinetics400')
+    return lists, classes, missing
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        with Console(stderr=True).status('reading the splits and looking for the videos'):
+            lists, classes, missing = build(args)
+        write_lists(args.out, lists, classes, missing)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+    if args.dataset == 'kinetics400' and len(classes) != 400:
+        print(f'warning: {len(classes)} classes, not 400; labels differ', file=sys.stderr)
+
+    table = Table('list')
+    for column in ('videos', 'missing', 'classes'):
+        table.add_column(column, justify='right')
+    for name in missing or lists:
+        entries, lost = lists.get(name, ()), str(len(missing[name])) if missing else '-'
+        present = len({label for _, label in entries if label >= 0})
+        table.add_row(f'{name}.txt', str(len(entries)), lost, f'{present} of {len(classes)}')
+    Console().print(table)
+
+
+if __name__ == '__main__':
+    main()
