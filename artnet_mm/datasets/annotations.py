@@ -228,9 +228,10 @@ def keep_existing(
     """Keep the videos that exist, under their paths there, whatever their extension.
 
     With ``by_name``, for Kinetics, a clip may also be called ``<youtube_id>`` and
-    be anywhere, and the test list is left out if nothing of it is there. Where ``videos`` has MMAction2's subfolders ``videos_train``,
-    ``videos_val`` or ``videos_test``, each list is looked for in its own, to which
-    its paths are then relative.
+    be anywhere, and the test list is left out if nothing of it is there. Where
+    ``videos`` has MMAction2's subfolders ``videos_train``, ``videos_val`` or
+    ``videos_test``, each list is looked for in its own, to which its paths are
+    then relative.
 
     Returns:
         tuple[Lists, dict[str, list[str]]]: What is there, and paths of what is not.
