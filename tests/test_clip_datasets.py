@@ -231,3 +231,16 @@ def test_both_lists_give_a_video_the_same_id(listed, tmp_path):
     video = listed('arm wrestling/a.b.mp4 7\n').get_data_info(0)
     flow = frames('arm wrestling/a.b 23 7\n', tmp_path).get_data_info(0)
     assert video['video_id'] == flow['video_id'] == 'arm wrestling/a.b'
+
+
+def test_names_of_classes_lie_beside_the_list(listed, tmp_path):
+    names = [f'class {label}' for label in range(10)]
+    assert 'classes' not in listed('a.mp4 1\n').metainfo
+    (tmp_path / 'classes.txt').write_text('\r\n'.join(names))
+    assert listed('a.mp4 1\n').metainfo['classes'] == names
+    assert frames('a 5 1\n', tmp_path).metainfo['classes'] == names
+    mine = listed('a.mp4 1\n', metainfo=dict(classes=['mine'])).metainfo
+    assert mine['classes'] == ['mine']
+    (tmp_path / 'classes.txt').write_text('one\ntwo\n')
+    with pytest.raises(ValueError, match='classes.txt names 2 classes, but num_classes is 10'):
+        listed('a.mp4 1\n')

@@ -1,6 +1,7 @@
-"""tools/run_splits.py on three small splits, with real training and testing."""
+"""From raw videos and official split files to the report, with every tool on the way."""
 
 import re
+import shutil
 
 import pytest
 import torch
@@ -15,23 +16,49 @@ UCF101 = ROOT / 'configs/artnet_r18_d_ucf101.py'
 
 
 @pytest.fixture(scope='module')
-def arguments(clips, tmp_path_factory):
-    """Three splits of the 20 training clips, Kinetics weights, and a run of one step each."""
-    root = tmp_path_factory.mktemp('ucf101')
-    lines = (clips / 'train_list_videos.txt').read_text().splitlines(keepends=True)
+def data_root(clips, tmp_path_factory):
+    """20 videos laid out and divided as UCF101 is, made into lists and prepared copies."""
+    raw = tmp_path_factory.mktemp('raw')
+    lines = (clips / 'train_list_videos.txt').read_text().splitlines()
+    names, labels = zip(*(line.split() for line in lines))
+    classes = [name.rsplit('_', 1)[0].title().replace('_', '') for name in names[:10]]
+    paths = []
+    for name, label in zip(names, map(int, labels)):
+        path = f'{classes[label]}/v_{classes[label]}_{name[-9:]}'
+        (raw / 'videos' / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(clips / 'videos_train' / name, raw / 'videos' / path)
+        paths.append(path)
+    index = [f'{number} {name}\r\n' for number, name in enumerate(classes, 1)]
+    (raw / 'classInd.txt').write_text(''.join(index))
     for split in range(3):
-        tested = lines[5 * split : 5 * split + 5 - split]
-        trained = [line for line in lines if line not in tested]
-        (root / f'ucf101_train_split{split + 1}.txt').write_text(''.join(trained))
-        (root / f'ucf101_test_split{split + 1}.txt').write_text(''.join(tested))
+        tested = paths[5 * split : 5 * split + 5 - split]
+        trained = [
+            f'{path} {int(label) + 1}\r\n'
+            for path, label in zip(paths, labels)
+            if path not in tested
+        ]
+        (raw / f'trainlist0{split + 1}.txt').write_text(''.join(trained))
+        (raw / f'testlist0{split + 1}.txt').write_text('\r\n'.join(tested))
+    videos = ['--videos', raw / 'videos']
+    run_tool('data/build_annotations.py', 'ucf101', '--splits', raw, *videos, '--out', raw)
+    lists = sorted(raw.glob('ucf101_*_split?.txt'))
+    root = tmp_path_factory.mktemp('prepared')
+    run_tool('data/prepare_videos.py', *lists, *videos, '--out', root, '--size', 86, 64)
+    return root
+
+
+@pytest.fixture(scope='module')
+def arguments(data_root, tmp_path_factory):
+    """Overrides for a run of one step from Kinetics weights."""
+    weights = tmp_path_factory.mktemp('weights') / 'kinetics.pth'
     init_default_scope('mmaction')
     model = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py').model
     model.backbone.base_channels, model.cls_head.in_channels = 8, 64
-    torch.save({'state_dict': MODELS.build(model).state_dict()}, root / 'kinetics.pth')
+    torch.save({'state_dict': MODELS.build(model).state_dict()}, weights)
     options = {
         'model.backbone.base_channels': 8,
         'model.cls_head.in_channels': 64,
-        'load_from': str(root / 'kinetics.pth'),
+        'load_from': str(weights),
         'train_cfg.max_iters': 1,
         'default_hooks.checkpoint.interval': 1,
         'train_dataloader.batch_size': 2,
@@ -42,24 +69,26 @@ def arguments(clips, tmp_path_factory):
         options |= {
             f'{key}.num_workers': 0,
             f'{key}.persistent_workers': False,
-            f'{key}.dataset.data_root': str(root),
-            f'{key}.dataset.data_prefix.video': str(clips / 'videos_train'),
+            f'{key}.dataset.data_root': str(data_root),
         }
     return ['--cfg-options', *as_arguments(options)]
 
 
-def test_three_splits_are_trained_and_tested_once_and_their_mean_printed(arguments, tmp_path):
-    command = ['run_splits.py', UCF101, 1, '--work-dir', tmp_path, *arguments]
+def test_three_splits_are_trained_and_tested_once_and_their_mean_is_in_the_report(
+    arguments, tmp_path
+):
+    work_dir = tmp_path / 'artnet_r18_d_ucf101'
+    command = ['run_splits.py', UCF101, 1, '--work-dir', work_dir, *arguments]
     result = run_tool(*command, PORT='29621', CUDA_VISIBLE_DEVICES='')
     rows = re.findall(r'│ +(1|2|3|mean) +│(.*)', result.stdout)
     figures = {row: re.findall(r'[\d.]+', cells) for row, cells in rows}
     accuracies = []
     for split, videos in (('1', 5), ('2', 4), ('3', 3)):
-        results = load(tmp_path / f'split{split}/scores.pkl')
+        results = load(work_dir / f'split{split}/scores.pkl')
         assert len(results) == videos
         assert figures[split][-1] == str(videos)
         accuracies.append(float(figures[split][0]))
-        meta = torch.load(tmp_path / f'split{split}/iter_1.pth', weights_only=True)['meta']
+        meta = torch.load(work_dir / f'split{split}/iter_1.pth', weights_only=True)['meta']
         assert meta['trained_on'] == [('ucf101', split)]
     assert float(figures['mean'][0]) == pytest.approx(sum(accuracies) / 3, abs=0.11)
     assert result.stdout.count('$ SPLIT=') == 9  # a check, a training and a test for each
@@ -68,6 +97,14 @@ def test_three_splits_are_trained_and_tested_once_and_their_mean_printed(argumen
     again = run_tool(*command).stdout
     assert '$ SPLIT=' not in again
     assert again[again.rindex('┏') :] == table
+
+    run_tool('report.py', tmp_path, '--out', tmp_path)
+    report = (tmp_path / 'report.md').read_text()
+    (row,) = (line for line in report.splitlines() if '93.5' in line)
+    cells = [cell.strip() for cell in row.split('|')]
+    assert figures['mean'][0] in cells
+    assert '12 of 11213' in cells
+    assert (tmp_path / 'report.png').exists()
 
 
 def test_a_missing_list_is_said_before_anything_is_trained(arguments, tmp_path):

@@ -4,18 +4,31 @@ import os.path as osp
 
 from mmaction.datasets import RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
-from mmengine.fileio import get_text
+from mmengine.fileio import exists, get_text
 
 
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdigit()
 
 
+def _read_lines(path: str) -> list[tuple[int, str]]:
+    """Numbers from 1 and lines of an annotation file, stripped."""
+    try:
+        text = get_text(path, encoding='utf-8-sig')
+    except FileNotFoundError:
+        raise FileNotFoundError(f'annotation file {path} does not exist') from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f'annotation file {path} is not UTF-8: {error}') from error
+    return list(enumerate(map(str.strip, text.splitlines()), 1))
+
+
 class CheckedList:
     """Mixin for MMAction2's datasets: errors name the list, the line and the video.
 
     The stock datasets take any label, split names at blanks, and let the decoder's
-    errors through, which do not say what was being decoded.
+    errors through, which do not say what was being decoded. Where ``classes.txt``
+    lies beside the list, a name a line by label, the names become
+    ``metainfo['classes']``, which checkpoints keep.
     """
 
     delimiter = ' '
@@ -26,21 +39,21 @@ class CheckedList:
 
         Raises:
             FileNotFoundError: If the list does not exist.
-            ValueError: If it is empty or a line of it is malformed.
+            ValueError: If it is empty or a line of it is malformed, or
+                ``classes.txt`` has another number of classes.
         """
-        try:
-            text = get_text(self.ann_file, encoding='utf-8-sig')
-        except FileNotFoundError:
-            raise FileNotFoundError(f'annotation file {self.ann_file} does not exist') from None
-        except UnicodeDecodeError as error:
-            raise ValueError(f'annotation file {self.ann_file} is not UTF-8: {error}') from error
-        data_list = [
-            self._parse(number, line.strip())
-            for number, line in enumerate(text.splitlines(), 1)
-            if line.strip()
-        ]
+        lines = _read_lines(self.ann_file)
+        data_list = [self._parse(number, line) for number, line in lines if line]
         if not data_list:
             raise ValueError(f'annotation file {self.ann_file} lists no videos')
+        names = osp.join(osp.dirname(self.ann_file), 'classes.txt')
+        if 'classes' not in self._metainfo and exists(names):
+            classes = [line for _, line in _read_lines(names) if line]
+            if len(classes) != self.num_classes:
+                raise ValueError(
+                    f'{names} names {len(classes)} classes, but num_classes is {self.num_classes}'
+                )
+            self._metainfo['classes'] = classes
         return data_list
 
     def _parse(self, number: int, line: str) -> dict:
