@@ -41,6 +41,7 @@ COMPARISONS = {  # base of MMAction2's own configs
     'r2plus1d_r34_kinetics': 'r2plus1d_r34',
     'tsn_r50_kinetics': 'tsn_r50',
 }
+RELEASED = ('c3d_r18_kinetics', 'artnet_r18_d_kinetics', 'artnet_r18_d_tsn_kinetics')
 TOYS = ('artnet_r18_d_toy', 'c2d_r18_toy')
 LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 
@@ -56,7 +57,8 @@ def views_of_a_test_video(runner: Runner) -> torch.Tensor:
 
 
 def test_every_leaf_is_known():
-    assert set(LEAVES) == {*KINETICS, *FINE_TUNING, *COMPARISONS, *TOYS}
+    released = {f'{name}_released' for name in RELEASED}
+    assert set(LEAVES) == {*KINETICS, *FINE_TUNING, *COMPARISONS, *released, *TOYS}
 
 
 @pytest.mark.parametrize('name', LEAVES)
@@ -64,7 +66,7 @@ def test_leaf_trains_a_step_and_tests_a_video(name, clips, flow_clips, tmp_path)
     one = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 10, 'log_level': 'WARNING'}
     data = flow_clips if name.endswith('_flow') else clips
     # The paper's 25 x 10 views once for RGB and flow, one clip elsewhere, for time's sake.
-    num_clips = 25 if name.startswith('artnet_r18_d_kinetics') else 1
+    num_clips = 25 if name in ('artnet_r18_d_kinetics', 'artnet_r18_d_kinetics_flow') else 1
     cfg = tiny_config(name, data, tmp_path, num_clips, experiment_name=name, **one)
     for split in ('train', 'val', 'test'):
         dataset = cfg[f'{split}_dataloader'].dataset
@@ -129,6 +131,14 @@ def test_kinetics_leaf_states_the_recipe(name):
     assert (checkpoint.save_best, checkpoint.max_keep_ckpts) == ('acc/avg', 3)
     assert cfg.test_evaluator.num_videos == 19796
     check_data(cfg, segments)
+
+
+@pytest.mark.parametrize('name', RELEASED)
+def test_released_leaf_differs_in_the_projection_shortcuts_only(name):
+    leaf = Config.fromfile(ROOT / f'configs/{name}.py')
+    released = Config.fromfile(ROOT / f'configs/{name}_released.py')
+    assert released.model.backbone.pop('shortcut_kernel') == 3
+    assert released.to_dict() == leaf.to_dict()
 
 
 @pytest.mark.parametrize('split', [None, '1', '2', '3'])

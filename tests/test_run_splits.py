@@ -28,7 +28,8 @@ def data_root(clips, tmp_path_factory):
         (raw / 'videos' / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clips / 'videos_train' / name, raw / 'videos' / path)
         paths.append(path)
-    index = [f'{number} {name}\r\n' for number, name in enumerate(classes, 1)]
+    every = [*classes, *(f'Unseen{number}' for number in range(91))]
+    index = [f'{number} {name}\r\n' for number, name in enumerate(every, 1)]
     (raw / 'classInd.txt').write_text(''.join(index))
     for split in range(3):
         tested = paths[5 * split : 5 * split + 5 - split]
@@ -90,6 +91,7 @@ def test_three_splits_are_trained_and_tested_once_and_their_mean_is_in_the_repor
         accuracies.append(float(figures[split][0]))
         meta = torch.load(work_dir / f'split{split}/iter_1.pth', weights_only=True)['meta']
         assert meta['trained_on'] == [('ucf101', split)]
+        assert meta['dataset_meta']['classes'][:3] == ['Up', 'Down', 'Sideways']
     assert float(figures['mean'][0]) == pytest.approx(sum(accuracies) / 3, abs=0.11)
     assert result.stdout.count('$ SPLIT=') == 9  # a check, a training and a test for each
 

@@ -145,7 +145,10 @@ def write_aside(path: Path, text: str) -> None:
 def write_lists(
     lists: Lists, out: Path, line: Callable[[Entry], str], failures: dict[str, str], word: str
 ) -> None:
-    """Write each list without the failures, and ``<stem>_<word>.txt`` with them, if any."""
+    """Write each list without the failures, and ``<stem>_<word>.txt`` with them, if any.
+
+    The names of classes beside a list come along.
+    """
     for path, entries in lists.items():
         lines = [f'{line(entry)}\n' for entry in entries if entry.path not in failures]
         write_aside(out / path.name, ''.join(lines))
@@ -155,6 +158,9 @@ def write_lists(
             write_aside(place, ''.join(f'{name}\t{failures[name]}\n' for name in failed))
         else:
             place.unlink(missing_ok=True)
+        classes = path.with_name('classes.txt')
+        if classes.exists():
+            write_aside(out / classes.name, classes.read_text(encoding='utf-8'))
 
 
 def keep_settings(out: Path, settings: dict) -> None:

@@ -1,0 +1,2 @@
+_base_ = ['artnet_r18_d_tsn_kinetics.py']
+model = dict(backbone=dict(shortcut_kernel=3))

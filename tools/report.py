@@ -1,0 +1,97 @@
+"""Print what was measured beside what the paper reports: report.py [WORK_DIRS] [--out DIR]
+
+Reads the scores.pkl that tools/test.py --dump leaves in each work dir (in split1 to split3
+of it for UCF101 and HMDB51). They are pickles: only your own.
+"""
+
+import argparse
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from mmengine.fileio import load
+from mmengine.logging import MMLogger
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from artnet_mm import ROOT
+from artnet_mm.evaluation.report import LABELS, Section, markdown, measured_sections
+
+COLORS = {'Paper': 'tab:gray', 'Metrics': 'tab:blue'}
+HEADER = '# Measured beside the paper\n\nWritten by `tools/report.py`; figures in percent.\n'
+
+
+def draw(sections: list[Section]) -> Figure:
+    """Bars of the figure that each table compares by, of what was measured."""
+    rows = [len(section.experiments) for section in sections]
+    height = 0.4 * sum(rows) + 0.75 * len(rows) + 0.4
+    figure = Figure(figsize=(9, height), layout='constrained')
+    figure.get_layout_engine().set(h_pad=0.1)
+    grid = figure.subplots(len(rows), squeeze=False, height_ratios=rows)
+    for axes, section in zip(grid[:, 0], sections):
+        thickness = 0.76 / len(section.sources)
+        for number, source in enumerate(section.sources):
+            first = (number + 0.5) * thickness - 0.38
+            bars = axes.barh(
+                [first + row for row in range(len(section.experiments))],
+                [experiment[source][section.main] for experiment in section.experiments],
+                height=min(thickness, 0.5),
+                color=COLORS[source],
+            )
+            axes.bar_label(bars, fmt='%.1f', padding=3, fontsize=8)
+        names = [f'{e["Title"]}, {e["Modality"]}' for e in section.experiments]
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlim=(0, 108), ylim=(len(names) - 0.5, -0.5))
+        axes.tick_params(labelsize=8)
+        axes.set_title(f'{section.title}: {LABELS[section.main]} (%)', loc='left', fontsize=9)
+        axes.spines[['top', 'right']].set_visible(False)
+    handles = [
+        Patch(color=color, label=label)
+        for label, color in zip(('paper', 'measured'), COLORS.values())
+    ]
+    figure.legend(handles=handles, loc='outside upper right', ncols=2, fontsize=8)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('work_dirs', nargs='?', type=Path, default=Path('work_dirs'))
+    parser.add_argument('--out', type=Path, help='folder for report.md and report.png')
+    args = parser.parse_args()
+    MMLogger.get_current_instance().setLevel('WARNING')  # not which split a config is read for
+    try:
+        if args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+        sections = measured_sections(load(ROOT / 'configs/metafile.yml'), args.work_dirs)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+
+    console = Console(highlight=False)
+    console.width = max(console.width, 116)  # what the widest table needs
+    text = HEADER
+    for section in sections:
+        columns, rows = section.comparison()
+        headings = [column.replace(' ', '\n', 1) for column in columns]
+        table = Table(*headings, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        console.print(section.title, table, f'{section.remark}\n' if section.remark else '')
+        text += f'\n## {section.title}\n\n{markdown(rows, columns)}'
+        text += f'\n{section.remark}\n' if section.remark else ''
+    shown = [section.measured() for section in sections]
+    shown = [section for section in shown if section.experiments]
+    if not shown:
+        print(f'nothing was measured yet: no scores.pkl of an experiment under {args.work_dirs}')
+    if not args.out:
+        return
+    if shown:
+        draw(shown).savefig(args.out / 'unfinished.png', dpi=120)
+        (args.out / 'unfinished.png').replace(args.out / 'report.png')
+        text += '\n![Bars of the figures](report.png)\n'
+    (args.out / 'unfinished.md').write_text(text, encoding='utf-8')
+    (args.out / 'unfinished.md').replace(args.out / 'report.md')
+
+
+if __name__ == '__main__':
+    main()
