@@ -242,5 +242,5 @@ def test_names_of_classes_lie_beside_the_list(listed, tmp_path):
     mine = listed('a.mp4 1\n', metainfo=dict(classes=['mine'])).metainfo
     assert mine['classes'] == ['mine']
     (tmp_path / 'classes.txt').write_text('one\ntwo\n')
-    with pytest.raises(ValueError, match='classes.txt names 2 classes, but num_classes is 10'):
+    with pytest.raises(ValueError, match=r'classes\.txt names 2 classes, but num_classes is 10'):
         listed('a.mp4 1\n')
