@@ -155,7 +155,7 @@ STOPPED = r'stopped: [23] of 4 videos are finished; the same command goes on\n'
 def test_ctrl_c_stops_it_with_one_line(hanging):
     out, tool = hanging
     os.killpg(tool.pid, signal.SIGINT)
-    _, stderr = tool.communicate(timeout=10)
+    _, stderr = tool.communicate(timeout=30)
     assert tool.returncode == 1
     assert re.fullmatch(STOPPED, stderr)
     assert not list(out.glob('videos/.part-*'))
@@ -167,7 +167,7 @@ def test_a_second_run_into_the_same_folder_is_refused(hanging, data):
     result = run_tool(*words(data, out), check=False)
     assert result.stderr == f'error: another run is writing to {out}/videos\n'
     tool.terminate()
-    _, stderr = tool.communicate(timeout=10)
+    _, stderr = tool.communicate(timeout=30)
     assert tool.returncode == 1
     assert re.fullmatch(STOPPED, stderr)
 

@@ -100,13 +100,12 @@ def write_copy(path: Path, copy: Path, size: tuple[int, int], gop: int, crf: int
         ValueError: If the video is broken, or the copy is not like it.
     """
     video = open_video(path)
-    fps = video.get_avg_fps()
     kept = {}
     with av.open(str(copy), 'w') as container:
         # fastdecode: no CABAC and no deblocking, which cost time whenever a clip is read
         stream = container.add_stream(
             'libx264',
-            rate=Fraction(fps).limit_denominator(1001) if fps > 0 else 25,
+            rate=Fraction(video.get_avg_fps()).limit_denominator(1001),
             options={'crf': str(crf), 'tune': 'fastdecode'},
         )
         stream.width, stream.height = size
