@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from . import compat
 from .datasets.clip_datasets import CheckedList
 from .hooks import refuse_other_splits
+from .zoo import hub
 
 README_DATA = 'README.md, section "Data", tells how to get it'
 
@@ -132,6 +133,8 @@ def check(cfg: Config, dataloaders: tuple[str, ...]) -> None:
         for key in dataloaders:
             check_dataloader(cfg, key)
         checkpoint = osp.expanduser(cfg.get('load_from') or '')
+        if checkpoint.startswith(hub.PREFIX):  # downloaded once, before there are many processes
+            checkpoint = str(hub.fetch(checkpoint.removeprefix(hub.PREFIX)))
         if checkpoint and '://' not in checkpoint:
             meta = compat.load_from_local(checkpoint, map_location='cpu').get('meta') or {}
             refuse_other_splits(meta, cfg)

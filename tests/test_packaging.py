@@ -13,13 +13,13 @@ from mmengine.config import Config
 from packaging.requirements import Requirement
 
 from artnet_mm import ROOT as INSTALLED_ROOT
-from artnet_mm.datasets.synthetic import motion_clip, write_video
+from artnet_mm.datasets.synthetic import CLASSES, motion_clip, write_video
 from artnet_mm.launch import check_dataloader
 from artnet_mm.versions import REQUIREMENTS
 
 from .helpers import ROOT, settle_running_statistics
 
-EXAMPLE = r'<!-- test: {} -->\n```python\n(.*?)```'
+EXAMPLE = r'<!-- test: {} -->\n```(?:python|shell)\n(.*?)```'
 
 
 def requirements(name: str) -> dict[str, Requirement]:
@@ -119,27 +119,44 @@ def test_readme_example_of_own_videos_reads_them(clips, tmp_path, monkeypatch):
     assert METRICS.build(cfg.test_evaluator).num_videos is None
 
 
-def test_readme_inference_example_runs(tmp_path):
-    code = example('inference')
-    if version('mmaction2') >= '1.2':  # as the example's comment says
-        code = code.replace('pred_scores.item', 'pred_score')
-    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+@pytest.fixture
+def after_demo(tmp_path) -> Path:
+    """A folder as ``make demo`` leaves it, as far as the README's examples need it."""
+    for folder in ('configs', 'tools'):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     checkpoint = tmp_path / 'work_dirs/demo/seed0/iter_800.pth'
     video = tmp_path / 'data/toy/videos_val/zoom_in_00003.mp4'
     for path in (checkpoint, video):
         path.parent.mkdir(parents=True)
     write_video(video, motion_clip(label=3, seed=0))
     model = MODELS.build(Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').model)
+    torch.manual_seed(0)
     settle_running_statistics(model, 60 * torch.randn(4, 3, 16, 56, 56))
-    torch.save({'state_dict': model.state_dict(), 'meta': {}}, checkpoint)
-    result = subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=tmp_path,
-        env={'PYTHONPATH': str(ROOT), 'PATH': '/usr/bin:/bin'},
-        capture_output=True,
-        text=True,
-    )
+    meta = dict(dataset_meta=dict(classes=list(CLASSES)))
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, checkpoint)
+    return tmp_path
+
+
+def run_example(folder: Path, *command: str) -> str:
+    path = f'{Path(sys.executable).parent}:/usr/bin:/bin'
+    env = {'PYTHONPATH': str(ROOT), 'PATH': path, 'ARTNET_MM_HOME': str(folder / 'cache')}
+    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    label, probability = result.stdout.splitlines()[-1].split()
+    return result.stdout
+
+
+def test_readme_inference_example_runs(after_demo):
+    code = example('inference')
+    if version('mmaction2') >= '1.2':  # as the example's comment says
+        code = code.replace('pred_scores.item', 'pred_score')
+    label, probability = run_example(after_demo, sys.executable, '-c', code).split()[-2:]
     assert 0 <= int(label) < 10
     assert 0.1 <= float(probability) <= 1
+
+
+def test_readme_example_of_a_zoo_of_ones_own_runs(after_demo):
+    output = run_example(after_demo, 'bash', '-e', '-c', example('publish'))
+    assert 'videos_val/zoom_in_00003.mp4' in output
+    assert any(f' {name}\n' in output for name in CLASSES)
+    (published,) = (after_demo / 'zoo').iterdir()
+    assert (after_demo / 'cache' / published.name).exists()

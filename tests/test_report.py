@@ -263,3 +263,11 @@ def test_tool_refuses_a_broken_dump_in_one_line(tmp_path):
     (line,) = result.stderr.splitlines()
     assert line.startswith(f'error: {tmp_path}/artnet_r18_d_kinetics/scores.pkl has scores of 10')
     assert result.stdout == ''
+
+
+def test_the_zoo_is_listed_with_its_weights():
+    listed = run_tool('model_zoo.py', '--list', COLUMNS='200').stdout
+    for model in load(ROOT / 'configs/metafile.yml')['Models']:
+        (line,) = (line for line in listed.splitlines() if f' {model["Name"]} ' in line)
+        assert (model['Weights'] or '') in line
+    assert 'artnet://artnet_r18_d_tsn_kinetics' in listed

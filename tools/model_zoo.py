@@ -1,4 +1,7 @@
-"""Generate model_zoo.md and the README's table of experiments from configs/metafile.yml."""
+"""Generate model_zoo.md and the README's table of experiments from configs/metafile.yml.
+
+With --check fail where these are not up to date; with --list print the models instead.
+"""
 
 import argparse
 import re
@@ -9,6 +12,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import init_default_scope
+from rich.console import Console
+from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from artnet_mm import ROOT
@@ -28,6 +33,7 @@ the README, on frames of 56 x 56. Parameters and multiply-adds of one view are c
 network that the config builds (the paper counts FLOPs a little differently: 19.58 G for
 C3D-ResNet18).
 """
+SOURCES = ('Paper', 'Metrics')
 COST = ['Params (M)', 'Multiply-adds (G) x views', 'Weights']
 README_TABLE = re.compile('(?<=<!-- experiments -->\n).*(?=<!-- /experiments -->)', re.DOTALL)
 
@@ -53,7 +59,9 @@ def cost(experiment: dict) -> list[str]:
     cfg = Config.fromfile(ROOT / experiment['Config'])
     init_default_scope(cfg.default_scope)
     params, multiply_adds, views = count(cfg)
-    weights = f'[weights]({experiment["Weights"]})' if experiment['Weights'] else ''
+    weights = f'`{experiment["Weights"]}`' if experiment['Weights'] else ''
+    if origin := experiment.get('Converted From'):
+        weights += f' from [{Path(origin["Weights"]).name}]({origin["Weights"]})'
     return [f'{params:.2f}', f'{multiply_adds:.2f} x {views}', weights]
 
 
@@ -73,9 +81,18 @@ def zoo_table(section: Section) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='fail if a file is not up to date')
+    parser.add_argument('--list', action='store_true', help='print the models and their weights')
     args = parser.parse_args()
 
     experiments = experiments_of(load(ROOT / 'configs/metafile.yml'))
+    if args.list:
+        table = Table('config', 'model', 'modality', 'paper', 'measured', 'weights')
+        table.caption = 'Avg; for UCF101 and HMDB51 top-1'
+        for e in (e for e in experiments if 'Config' in e):
+            figures = [e[source].get('Avg', e[source].get('Top 1', '')) for source in SOURCES]
+            table.add_row(e['Name'], e['Title'], e['Modality'], *map(str, figures), e['Weights'])
+        Console().print(table)
+        return
     zoo = HEADER + ''.join(map(zoo_table, sections_of(experiments)))
     short = Section('', LABELS, '', [e for e in experiments if e['Paper']])
     rows = [

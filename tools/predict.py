@@ -1,0 +1,136 @@
+"""Name the actions in videos: tools/predict.py CONFIG CHECKPOINT VIDEO... [--csv FILE] ..."""
+
+import argparse
+import csv
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+from mmaction.apis import inference_recognizer, init_recognizer
+from mmengine.fileio import list_from_file
+from mmengine.runner import load_checkpoint
+from rich.console import Console
+from rich.progress import track
+
+from artnet_mm.compat import prediction_of
+from artnet_mm.datasets.videos import open_video, read_frames
+
+TOP = 5
+BAR = 30  # characters of a bar that stands for certainty
+console = Console(highlight=False, markup=False)
+
+Answer = list[tuple[str, float]]  # class and probability, the likeliest first
+
+
+def load_model(args: argparse.Namespace) -> tuple[torch.nn.Module, list[str]]:
+    """The recognizer and its class names, which are numbers where they are not known.
+
+    Raises:
+        RuntimeError: If the checkpoint is not one of the config's model.
+        ValueError: If there is not a name for each of its classes.
+    """
+    model = init_recognizer(args.config, device=args.device)
+    loaded = load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    labels = range(model.cls_head.num_classes)
+    names = loaded.get('meta', {}).get('dataset_meta', {}).get('classes')
+    if args.classes:
+        names = list_from_file(args.classes, encoding='utf-8-sig')
+    names = list(names or [f'class {label}' for label in labels])
+    if len(names) != len(labels):
+        source = args.classes or args.checkpoint
+        raise ValueError(f'{source} names {len(names)} classes, but the model has {len(labels)}')
+    return model, names
+
+
+def predict(model: torch.nn.Module, names: list[str], video: str) -> Answer:
+    """The five likeliest classes of a video, by the views of the config's test pipeline.
+
+    Raises:
+        ValueError: If the scores are not finite.
+    """
+    scores, _ = prediction_of(inference_recognizer(model, video).to_dict())
+    if not scores.isfinite().all():
+        raise ValueError('the scores of the network are not finite')
+    values, labels = scores.softmax(0).topk(min(TOP, len(names)))
+    return [(names[label], value) for label, value in zip(labels.tolist(), values.tolist())]
+
+
+def annotate(video: Path, answer: Answer, copy: Path) -> None:
+    """Write a copy of a video with the answer on every frame."""
+    reader = open_video(video)
+    height, width = reader[0].shape[:2]
+    scale = max(height / 600, 0.4)
+    unfinished = copy.with_suffix('.part.mp4')
+    with av.open(str(unfinished), 'w') as container:
+        rate = Fraction(reader.get_avg_fps()).limit_denominator(1001)
+        stream = container.add_stream('libx264', rate=rate)
+        # H.264 takes even sizes only.
+        stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, 'yuv420p'
+        for frame in read_frames(reader):
+            picture = np.ascontiguousarray(frame[: stream.height, : stream.width])
+            picture[: round((len(answer) + 0.5) * 30 * scale)] //= 3  # dark, for white letters
+            for line, (name, probability) in enumerate(answer, 1):
+                text, place = f'{100 * probability:.0f}% {name}', (6, round(line * 30 * scale))
+                cv2.putText(
+                    picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255),
+                    max(round(1.5 * scale), 1), cv2.LINE_AA,
+                )  # fmt: skip
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))
+        container.mux(stream.encode())
+    os.replace(unfinished, copy)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file, URL or artnet:// name')
+    parser.add_argument('videos', nargs='+', type=Path, help='video files')
+    parser.add_argument(
+        '--classes', help='file with a class name a line, where the checkpoint has none'
+    )
+    parser.add_argument('--csv', type=Path, help='file for video, rank, class, probability')
+    parser.add_argument('--out-dir', type=Path, help='folder for annotated copies of the videos')
+    parser.add_argument('--device', default='cuda:0' if torch.cuda.is_available() else 'cpu')
+    args = parser.parse_args()
+    copies = [video.with_name(f'{video.stem}_answer.mp4').name for video in args.videos]
+    twice = next((name for name in copies if copies.count(name) > 1), None)
+    if args.out_dir and twice:
+        raise SystemExit(f'error: {args.out_dir / twice} would be the copy of two videos')
+    try:
+        model, names = load_model(args)
+        for folder in filter(None, (args.out_dir, args.csv and args.csv.parent)):
+            folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+
+    rows, failed = [], 0
+    videos = track(zip(args.videos, copies), 'videos', len(copies), console=console)
+    for video, copy in videos:
+        try:
+            answer = predict(model, names, str(video))
+            if args.out_dir:
+                annotate(video, answer, args.out_dir / copy)
+        except Exception as error:  # decoders raise nearly anything; the others go on
+            failed += 1
+            console.print(f'{video}: no answer: {error}', style='red')
+            continue
+        console.print(str(video), style='bold')
+        for rank, (name, probability) in enumerate(answer, 1):
+            bar = '█' * round(BAR * probability)
+            console.print(f'  {100 * probability:5.1f}% {bar:{BAR}s} {name}')
+            rows.append((video, rank, name, f'{probability:.6f}'))
+    if args.csv:
+        unfinished = args.csv.with_suffix('.part.csv')
+        with unfinished.open('w', newline='', encoding='utf-8') as file:
+            csv.writer(file).writerows([('video', 'rank', 'class', 'probability'), *rows])
+        os.replace(unfinished, args.csv)
+    if failed:
+        raise SystemExit(f'error: {failed} of {len(args.videos)} videos could not be read')
+
+
+if __name__ == '__main__':
+    main()

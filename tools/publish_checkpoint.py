@@ -1,0 +1,63 @@
+"""Make a checkpoint ready for a zoo: tools/publish_checkpoint.py IN.pth NAME [--out-dir DIR]
+
+Writes DIR/NAME-HASH8.pth with the weights, the class names and what they were trained
+on; without the states of optimizer, schedulers and log. HASH8 begins the file's SHA-256,
+which artnet:// names verify.
+"""
+
+import argparse
+import hashlib
+import re
+from pathlib import Path
+
+import torch
+
+from artnet_mm.compat import load_from_local
+
+META = ('dataset_meta', 'trained_on', 'experiment_name', 'mmengine_version', 'iter', 'time')
+
+
+def publish(source: Path, name: str, folder: Path) -> Path:
+    """Write the published form of a checkpoint.
+
+    Returns:
+        Path: The file.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        RuntimeError: If it cannot be read.
+        ValueError: If it holds no weights, or the name is not one.
+    """
+    if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9._-]*', name):
+        raise ValueError(f'{name!r} is no name of letters, digits, ".", "_" and "-"')
+    checkpoint = load_from_local(str(source), map_location='cpu')
+    weights = checkpoint.get('state_dict')
+    if not weights:
+        raise ValueError(f'{source} holds no state_dict')
+    meta = {key: value for key, value in (checkpoint.get('meta') or {}).items() if key in META}
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f'{name}.part'
+    torch.save(dict(state_dict=weights, meta=meta), unfinished)
+    digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
+    return unfinished.replace(folder / f'{name}-{digest[:8]}.pth')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('checkpoint', type=Path, help='checkpoint of a run')
+    parser.add_argument('name', help='name in the zoo, such as that of the config')
+    parser.add_argument('--out-dir', type=Path, default=Path(), help='folder of the zoo')
+    args = parser.parse_args()
+    try:
+        published = publish(args.checkpoint, args.name, args.out_dir)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+    before, after = (path.stat().st_size / 2**20 for path in (args.checkpoint, published))
+    print(f'{published}: {after:.1f} MB of {before:.1f}')
+    print(f'artnet://{published.stem} where ARTNET_MM_MIRROR is the address of {args.out_dir}')
+
+
+if __name__ == '__main__':
+    main()
