@@ -428,12 +428,8 @@ def test_the_tools_take_a_name_for_a_checkpoint(clips, cache, tmp_path):
     (tmp_path / 'one.txt').write_text((clips / 'val_list_videos.txt').read_text().split('\n')[0])
     options = tiny_options(clips, num_clips=1)
     options['test_dataloader.dataset.ann_file'] = str(tmp_path / 'one.txt')
-    (tmp_path / 'config.py').write_text(
-        f"_base_ = ['{ROOT}/configs/artnet_r18_d_toy.py']\n"
-        "custom_imports = dict(imports=['artnet_mm', 'artnet_mm.zoo.hub'])\n"
-    )
     result = run_tool(
-        'test.py', tmp_path / 'config.py', f'artnet://{name}', '--work-dir', tmp_path,
+        'test.py', ROOT / 'configs/artnet_r18_d_toy.py', f'artnet://{name}', '--work-dir', tmp_path,
         '--cfg-options', *as_arguments(options), ARTNET_MM_MIRROR=str(tmp_path),
     )  # fmt: skip
     assert 'tensors loaded; left as initialised: none; not used: none' in result.stdout
