@@ -12,12 +12,11 @@ from mmengine.runner import Runner
 
 def _splits(cfg: Config, *dataloaders: str) -> Iterator[tuple[str, str]]:
     """(data set, split) of data loaders, where their ``metainfo`` says it."""
-    for key in dataloaders:
-        dataset = (cfg.get(key) or {}).get('dataset') or {}
-        while 'dataset' in dataset:  # RepeatDataset and the like
-            dataset = dataset['dataset']
-        split = (dataset.get('metainfo') or {}).get('split')
-        if split:
+    nested = [(cfg.get(key) or {}).get('dataset') or {} for key in dataloaders]
+    while nested:
+        dataset = nested.pop(0)
+        nested += [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets', ())
+        if split := (dataset.get('metainfo') or {}).get('split'):
             yield tuple(map(str, split))
 
 
@@ -103,6 +102,10 @@ class CheckpointGuardHook(Hook):
             f'left as initialised: {_enumerate(self._new)}; not used: {_enumerate(unused)}',
         )
         checkpoint['state_dict'] = {**wanted, **fits}  # so that MMEngine has nothing to add
+
+    def after_train(self, runner: Runner) -> None:
+        """What was left as initialised is trained now."""
+        self._new = []
 
     def before_test(self, runner: Runner) -> None:
         """Refuse to test weights of which a part was not loaded.

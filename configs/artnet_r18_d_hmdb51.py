@@ -6,3 +6,5 @@ _base_ = [
 ]
 model = dict(cls_head=dict(num_classes=51, dropout_ratio=0.5))
 load_from = 'work_dirs/artnet_r18_d_kinetics/iter_250000.pth'
+# The last weights count: the best would be chosen on the test videos.
+default_hooks = dict(checkpoint=dict(interval=250, save_best=None))

@@ -169,6 +169,8 @@ def test_fine_tuning_leaf_states_the_recipe_of_every_split(name, split, monkeypa
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (0.001, 0.9, 5e-4)
     assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 120
+    checkpoint = cfg.default_hooks.checkpoint
+    assert (checkpoint.interval, checkpoint.save_best) == (iterations // 7, None)
     check_data(cfg, segments=2)
 
 
@@ -244,17 +246,29 @@ class Record(Hook):
         self.losses.append(metrics['acc/nll'])
 
 
+def with_plateau(name: str, folder: Path) -> Config:
+    """A leaf with the plateau schedule, as its comment says."""
+    bases = [f'{ROOT}/configs/{name}.py', f'{ROOT}/configs/_base_/schedules/plateau.py']
+    text = f'_base_ = {bases}\nparam_scheduler = _base_.plateau\n'
+    (folder / 'plateau.py').write_text(text)
+    return Config.fromfile(folder / 'plateau.py')
+
+
+@pytest.mark.parametrize('name', LEAVES)
+def test_any_leaf_takes_the_plateau_schedule_and_nothing_else_of_it_changes(name, tmp_path):
+    leaf = Config.fromfile(ROOT / f'configs/{name}.py').to_dict()
+    cfg = with_plateau(name, tmp_path).to_dict()
+    assert cfg.pop('param_scheduler') == cfg.pop('plateau') != leaf.pop('param_scheduler')
+    assert cfg == leaf
+
+
 def test_the_rate_drops_when_the_validation_loss_saturates(clips, tmp_path):
-    """The base schedule in a leaf, in a real run of which the second half is resumed."""
-    bases = ['models/artnet_r18_d', 'datasets/toy', 'schedules/sgd_250k_plateau', 'default_runtime']
-    bases = [f'{ROOT}/configs/_base_/{base}.py' for base in bases]
-    (tmp_path / 'plateau.py').write_text(f'_base_ = {bases}')
-    cfg = Config.fromfile(tmp_path / 'plateau.py')
+    """The schedule in a leaf, in a real run of which the second half is resumed."""
+    cfg = with_plateau('artnet_r18_d_toy', tmp_path)
     (scheduler,) = cfg.param_scheduler
-    assert (scheduler.patience, cfg.train_cfg.max_iters) == (4, 250_000)
     scheduler.patience = 0
     cfg.merge_from_dict(tiny_options(clips))
-    cfg.merge_from_dict({'model.cls_head.num_classes': 10, 'model.backbone.arch': 'c3d'})
+    cfg.merge_from_dict({'model.backbone.arch': 'c3d', 'optim_wrapper.optimizer.lr': 0.1})
     cfg.merge_from_dict({'train_cfg.val_interval': 1, 'default_hooks.checkpoint.interval': 5})
     cfg.work_dir, cfg.randomness = str(tmp_path), dict(seed=0)
     losses, rates = [], []

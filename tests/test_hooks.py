@@ -133,3 +133,16 @@ def test_only_training_counts_as_having_seen(checkpoint):
     """Validation on a split is no training on it."""
     meta = torch.load(checkpoint('artnet_r18_d_kinetics'), weights_only=True)['meta']
     assert meta['trained_on'] == []
+
+
+def test_splits_of_joined_data_sets_are_recorded_and_what_was_trained_may_be_tested(
+    run, kinetics, tmp_path
+):
+    runner = run('artnet_r18_d_ucf101', kinetics)
+    runner.test()  # the classifier was new, and is trained now
+    joined = dict(datasets=[dict(metainfo=dict(split=('ucf101', 2))), dict(dataset=dict())])
+    runner.cfg.train_dataloader = dict(dataset=dict(dataset=joined))
+    saved = dict(meta={})
+    (guard,) = (hook for hook in runner.hooks if type(hook).__name__ == 'CheckpointGuardHook')
+    guard.before_save_checkpoint(runner, saved)
+    assert saved['meta']['trained_on'] == [('ucf101', '2')]

@@ -17,7 +17,7 @@ from artnet_mm.datasets.synthetic import CLASSES, motion_clip, write_video
 from artnet_mm.launch import check_dataloader
 from artnet_mm.versions import REQUIREMENTS
 
-from .helpers import ROOT, settle_running_statistics
+from .helpers import ROOT, settled_toy
 
 EXAMPLE = r'<!-- test: {} -->\n```(?:python|shell)\n(.*?)```'
 
@@ -119,6 +119,24 @@ def test_readme_example_of_own_videos_reads_them(clips, tmp_path, monkeypatch):
     assert METRICS.build(cfg.test_evaluator).num_videos is None
 
 
+def test_readme_example_of_the_plateau_schedule_reads(tmp_path):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    (tmp_path / 'mine.py').write_text(example('plateau'))
+    assert Config.fromfile(tmp_path / 'mine.py').param_scheduler[0].type == 'ReduceOnPlateauLR'
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/from_raw_data.md', 'CONTRIBUTING.md'])
+def test_documents_name_tools_and_configs_that_are_there(page):
+    text = (ROOT / page).read_text()
+    for path in re.findall(r'(?:tools|configs)/[\w/]+\.(?:py|sh)\b', text):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r'for name in ([^;]+);', text):
+        for word in name.split():
+            assert any(
+                (ROOT / f'configs/{word}{e}.py').exists() for e in ('', '_kinetics', '_ucf101')
+            )
+
+
 @pytest.fixture
 def after_demo(tmp_path) -> Path:
     """A folder as ``make demo`` leaves it, as far as the README's examples need it."""
@@ -129,9 +147,7 @@ def after_demo(tmp_path) -> Path:
     for path in (checkpoint, video):
         path.parent.mkdir(parents=True)
     write_video(video, motion_clip(label=3, seed=0))
-    model = MODELS.build(Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').model)
-    torch.manual_seed(0)
-    settle_running_statistics(model, 60 * torch.randn(4, 3, 16, 56, 56))
+    model = settled_toy()
     meta = dict(dataset_meta=dict(classes=list(CLASSES)))
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, checkpoint)
     return tmp_path

@@ -9,13 +9,10 @@ import decord
 import numpy as np
 import pytest
 import torch
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
-from artnet_mm.datasets.synthetic import CLASSES, motion_clip
+from artnet_mm.datasets.synthetic import CLASSES
 
-from .helpers import ROOT, run_tool, settle_running_statistics
+from .helpers import ROOT, run_tool, settled_toy
 
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
 
@@ -35,11 +32,7 @@ def config(tmp_path_factory):
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     """A checkpoint as a run writes it: weights, names of classes, and much besides."""
-    init_default_scope('mmaction')
-    model = MODELS.build(Config.fromfile(TOY).model)
-    clips = [motion_clip(label, seed=0, num_frames=16, size=(56, 56)) for label in range(10)]
-    seen = torch.from_numpy(np.stack(clips)).float().permute(0, 4, 1, 2, 3)
-    settle_running_statistics(model, seen - torch.tensor([123, 117, 104]).view(3, 1, 1, 1))
+    model = settled_toy()
     meta = dict(dataset_meta=dict(classes=list(CLASSES)), trained_on=[('toy', '1')], cfg='x' * 999)
     path = tmp_path_factory.mktemp('checkpoint') / 'iter_800.pth'
     state = {'optimizer': {'state': torch.zeros(10**6)}, 'message_hub': {}, 'param_schedulers': []}

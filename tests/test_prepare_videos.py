@@ -296,3 +296,14 @@ def test_frames_are_averaged_where_they_shrink():
     stripes = np.tile(np.uint8([255, 0, 0, 255]), (64, 16))
     assert (resize(stripes, (16, 16)) == 128).all()  # bilinear sees the middle two only: 0
     assert resize(stripes, (100, 100)).shape == (100, 100)
+
+
+@pytest.mark.parametrize('tool', ['prepare_videos.py', 'extract_flow.py'])
+def test_a_folder_that_holds_something_else_is_refused(clips, tmp_path, tool):
+    (tmp_path / 'videos_val').mkdir()
+    (tmp_path / 'videos_val/up_00000.mp4').write_text('something else')
+    lists = ['--videos', clips / 'videos_val', '--out', tmp_path]
+    result = run_tool(f'data/{tool}', clips / 'val_list_videos.txt', *lists, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f'error: {tmp_path}/videos_val/up_00000.mp4 is there already')
+    assert not (tmp_path / 'val_list_videos.txt').exists()

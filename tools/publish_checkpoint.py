@@ -6,13 +6,13 @@ which artnet:// names verify.
 """
 
 import argparse
-import hashlib
 import re
 from pathlib import Path
 
 import torch
 
 from artnet_mm.compat import load_from_local
+from artnet_mm.zoo import sha256_of
 
 META = ('dataset_meta', 'trained_on', 'experiment_name', 'mmengine_version', 'iter', 'time')
 
@@ -38,8 +38,7 @@ def publish(source: Path, name: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f'{name}.part'
     torch.save(dict(state_dict=weights, meta=meta), unfinished)
-    digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
-    return unfinished.replace(folder / f'{name}-{digest[:8]}.pth')
+    return unfinished.replace(folder / f'{name}-{sha256_of(unfinished)[:8]}.pth')
 
 
 def main() -> None:

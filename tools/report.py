@@ -1,7 +1,7 @@
-"""Print what was measured beside what the paper reports: report.py [WORK_DIRS] [--out DIR]
+"""Print what was measured beside what the paper reports: report.py [WORK_DIR...] [--out DIR]
 
-Reads the scores.pkl that tools/test.py --dump leaves in each work dir (in split1 to split3
-of it for UCF101 and HMDB51). They are pickles: only your own.
+Reads every scores.pkl that tools/test.py --dump has left in work dirs (in split1 to split3
+of them for UCF101 and HMDB51), or folders of work dirs. They are pickles: only your own.
 """
 
 import argparse
@@ -40,6 +40,9 @@ def draw(sections: list[Section]) -> Figure:
                 color=COLORS[source],
             )
             axes.bar_label(bars, fmt='%.1f', padding=3, fontsize=8)
+            for bar, experiment in zip(bars, section.experiments):
+                if source == 'Metrics' and experiment[source].get('Part'):
+                    bar.set(alpha=0.5, hatch='///')  # on part of the videos
         names = [f'{e["Title"]}, {e["Modality"]}' for e in section.experiments]
         axes.set_yticks(range(len(names)), names)
         axes.set(xlim=(0, 108), ylim=(len(names) - 0.5, -0.5))
@@ -50,15 +53,18 @@ def draw(sections: list[Section]) -> Figure:
         Patch(color=color, label=label)
         for label, color in zip(('paper', 'measured'), COLORS.values())
     ]
-    figure.legend(handles=handles, loc='outside upper right', ncols=2, fontsize=8)
+    part = dict(alpha=0.5, hatch='///', label='measured on part of the videos')
+    handles.append(Patch(facecolor=COLORS['Metrics'], **part))
+    figure.legend(handles=handles, loc='outside upper right', ncols=3, fontsize=8)
     return figure
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dirs', nargs='?', type=Path, default=Path('work_dirs'))
+    parser.add_argument('work_dirs', nargs='*', type=Path, metavar='WORK_DIR')
     parser.add_argument('--out', type=Path, help='folder for report.md and report.png')
     args = parser.parse_args()
+    args.work_dirs = args.work_dirs or [Path('work_dirs')]
     MMLogger.get_current_instance().setLevel('WARNING')  # not which split a config is read for
     try:
         if args.out:
@@ -68,7 +74,7 @@ def main() -> None:
         raise SystemExit(f'error: {error}') from None
 
     console = Console(highlight=False)
-    console.width = max(console.width, 116)  # what the widest table needs
+    console.width = max(console.width, 128)  # what the widest table needs
     text = HEADER
     for section in sections:
         columns, rows = section.comparison()
@@ -82,7 +88,8 @@ def main() -> None:
     shown = [section.measured() for section in sections]
     shown = [section for section in shown if section.experiments]
     if not shown:
-        print(f'nothing was measured yet: no scores.pkl of an experiment under {args.work_dirs}')
+        places = ', '.join(map(str, args.work_dirs))
+        print(f'nothing was measured yet: no scores.pkl of an experiment under {places}')
     if not args.out:
         return
     if shown:

@@ -27,7 +27,8 @@ def run(script: str, split: str, *arguments: object) -> None:
     print(f'$ SPLIT={split} tools/{script} {" ".join(words)}', flush=True)
     python = [sys.executable] if script.endswith('.py') else []
     command = [*python, str(ROOT / 'tools' / script), *words]
-    result = subprocess.run(command, env={**os.environ, 'SPLIT': split})
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'  # the same python
+    result = subprocess.run(command, env={**os.environ, 'SPLIT': split, 'PATH': path})
     if result.returncode:
         raise SystemExit(f'error: tools/{script} failed on split {split}; the same command resumes')
 

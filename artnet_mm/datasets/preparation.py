@@ -163,14 +163,20 @@ def write_lists(
             write_aside(out / classes.name, classes.read_text(encoding='utf-8'))
 
 
-def keep_settings(out: Path, settings: dict) -> None:
+def keep_settings(out: Path, folder: Path, settings: dict) -> None:
     """Keep in ``settings.json`` what the results in a folder are made with.
 
     Raises:
-        ValueError: If those that are there were made otherwise.
+        ValueError: If those that are there were made otherwise, or by something else.
     """
     path = out / 'settings.json'
     if not path.exists():
+        other = next((p for p in folder.iterdir() if p.name[0] != '.'), None)
+        if other:
+            raise ValueError(
+                f'{other} is there already and is not the work of this tool, which has left no '
+                f'{path}: give another --out'
+            )
         return write_aside(path, f'{json.dumps(settings, indent=2)}\n')
     kept = json.loads(path.read_text(encoding='utf-8'))
     differing = [
@@ -275,7 +281,7 @@ def prepare(
             raise ValueError(f'--out {args.out} is where the videos are; give another folder')
         folder.mkdir(parents=True, exist_ok=True)
         with scratch_folder(folder) as scratch:
-            keep_settings(args.out, settings)
+            keep_settings(args.out, folder, settings)
             make = partial(
                 _make, partial(work, **settings), count, args.videos, folder, scratch, suffix
             )

@@ -1,7 +1,8 @@
 """Measured figures beside the paper's, from ``configs/metafile.yml`` and dumped scores."""
 
+import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,9 @@ SECTIONS = {  # title, figures that the table has, remark
     'ARTNet': ('The demo: 100 motion clips of artnet_mm.datasets.synthetic', FIGURES, ''),
 }
 """By table of the paper; by collection of the metafile for what is in no table."""
+
+
+PART = '* On part of the videos: such figures compare with no others.'
 
 
 class Section(NamedTuple):
@@ -82,8 +86,8 @@ class Section(NamedTuple):
             row = [f'{experiment["Title"]}, {experiment["Modality"]}', *self.cells(experiment)]
             if compared:  # of what is printed, so that the row agrees with itself
                 row += [f'{round(metrics[key], 1) - paper[key]:+.1f}' if key in metrics else '']
-            rows.append([*row, metrics.get('Videos', '')])
-        return ['Model', *self.columns(), *difference, 'Videos'], rows
+            rows.append([*row, metrics.get('Videos', ''), metrics.get('List', '')])
+        return ['Model', *self.columns(), *difference, 'Videos', 'List'], rows
 
 
 def experiments_of(metafile: dict) -> list[dict]:
@@ -110,6 +114,47 @@ def markdown(rows: Iterable[list[str]], columns: list[str]) -> str:
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 
 
+def find_dumps(work_dirs: Iterable[Path], names: Collection[str]) -> dict[tuple[str, str], Path]:
+    """Dumped scores of finished tests, wherever they lie in some folders.
+
+    A work dir is one of an experiment by its own name, or by the config that
+    MMEngine keeps in it.
+
+    Args:
+        work_dirs (Iterable[Path]): Work dirs, or folders of them.
+        names (Collection[str]): Of the experiments to look for.
+
+    Returns:
+        dict: By experiment, and '', 'split1' to 'split3', or 'test'.
+
+    Raises:
+        FileNotFoundError: If a folder does not exist.
+        ValueError: If there are two results of an experiment.
+    """
+    found: dict[tuple[str, str], Path] = {}
+    for root in work_dirs:
+        if not root.is_dir():
+            raise FileNotFoundError(f'folder {root} does not exist')
+        for dump in sorted(root.resolve().rglob('*scores.pkl')):
+            folder, kind = dump.parent, {'scores.pkl': '', 'test_scores.pkl': 'test'}.get(dump.name)
+            if folder.name in {f'split{split}' for split in SPLITS} and kind == '':
+                kind = folder.name
+            owner = folder.parent if kind in folder.name and kind else folder
+            kept = [path.stem for path in sorted(folder.glob('*.py'))]
+            name = next((name for name in (owner.name, *kept) if name in names), None)
+            if name is None or kind is None:
+                continue
+            if found.setdefault((name, kind), dump) != dump:
+                raise ValueError(f'{found[name, kind]} and {dump} are both of {name}: name one')
+    return found
+
+
+def list_hash(scores: Iterable[Scores]) -> str:
+    """First 8 hex digits of the SHA-256 of the videos and labels that were evaluated."""
+    lines = [f'{video} {label}\n' for part in scores for video, (_, label) in part.items()]
+    return hashlib.sha256(''.join(sorted(lines)).encode()).hexdigest()[:8]
+
+
 def _config(name: str, split: int | None = None) -> Config:
     """A config; where there are several splits, the environment chooses one."""
     before = os.environ.get('SPLIT')
@@ -133,54 +178,63 @@ def _read(dump: Path, cfg: Config) -> Scores:
     return scores
 
 
-def measure(experiment: dict, work_dirs: Path) -> dict:
-    """Figures of an experiment from ``scores.pkl`` in ``work_dirs/<name>``.
+def measure(experiment: dict, found: Mapping[tuple[str, str], Path]) -> dict:
+    """Figures of an experiment; for UCF101 and HMDB51 the mean of their three splits.
 
-    For UCF101 and HMDB51 they are the mean of ``split1`` to ``split3`` in it.
     Only configs whose dumps exist are read.
 
     Args:
         experiment (dict): Of :func:`experiments_of`.
-        work_dirs (Path): Folder of the work dirs.
+        found (dict): Dumps, of :func:`find_dumps`.
 
     Returns:
-        dict: Percentages by the metafile's names, and in ``Videos`` how many of how
-        many were evaluated. Blank without dumps; no mean where a split is missing.
+        dict: Percentages by the metafile's names; in ``Videos`` how many of how many
+        were evaluated, marked where these are a part; in ``List`` their hash. Blank
+        without dumps; no mean where a split is missing.
 
     Raises:
         ValueError: If a dump cannot be read, or is one of another experiment.
     """
     names = experiment.get('Streams') or [experiment['Name']]
     splits = SPLITS if experiment['Paper'].get('Tables') == [6] else (None,)
-    results, metrics, expected = [], {}, 0
+    results, fusions, metrics, expected = [], [], {}, 0
     for split in splits:
-        folder = f'split{split}' if split else ''
-        dumps = {name: work_dirs / name / folder / 'scores.pkl' for name in names}
-        if not all(dump.exists() for dump in dumps.values()):
+        kind = f'split{split}' if split else ''
+        if any((name, kind) not in found for name in names):
             continue
         configs = {name: _config(name, split) for name in names}
-        streams = {dump: _read(dump, configs[name]) for name, dump in dumps.items()}
+        streams = {found[name, kind]: _read(found[name, kind], configs[name]) for name in names}
         # Videos that a stream lacks are left out, and show in the number of videos.
-        fused = fuse(streams, WEIGHTS[: len(streams)], allow_missing=True)
-        results.append(accuracy(fused))
-        expected += configs[names[0]].test_evaluator.get('num_videos') or len(fused)
+        fusions.append(fuse(streams, WEIGHTS[: len(streams)], allow_missing=True))
+        results.append(accuracy(fusions[-1]))
+        expected += configs[names[0]].test_evaluator.get('num_videos') or len(fusions[-1])
     if 0 < len(results) < len(splits):
         metrics['Videos'] = f'{len(results)} of {len(splits)} splits'
     elif results:
-        metrics['Videos'] = f'{sum(r.get("evaluated", 0) for r in results)} of {expected}'
+        evaluated = sum(result.get('evaluated', 0) for result in results)
+        metrics['Part'] = evaluated != expected
+        metrics['Videos'] = f'{evaluated} of {expected}{"*" * metrics["Part"]}'
+        metrics['List'] = list_hash(fusions)
         for name, key in FIGURES.items():
             if all(results):
                 metrics[name] = 100 * sum(result[key] for result in results) / len(results)
-    test = work_dirs / names[0] / 'test_scores.pkl'
-    if 'Test Avg' in experiment['Paper'] and test.exists():
+    test = found.get((names[0], 'test'))
+    if 'Test Avg' in experiment['Paper'] and test:
         if figures := accuracy(_read(test, _config(names[0]))):
             metrics['Test Avg'] = 100 * figures['avg']
     return metrics
 
 
-def measured_sections(metafile: dict, work_dirs: Path) -> list[Section]:
+def measured_sections(metafile: dict, work_dirs: Iterable[Path]) -> list[Section]:
     """The tables with what was measured in ``work_dirs``; the demo only where it was."""
-    measured = [{**e, 'Metrics': measure(e, work_dirs)} for e in experiments_of(metafile)]
-    return sections_of(
+    experiments = experiments_of(metafile)
+    found = find_dumps(work_dirs, {model['Name'] for model in metafile['Models']})
+    measured = [{**e, 'Metrics': measure(e, found)} for e in experiments]
+    sections = sections_of(
         e for e in measured if e['Paper'] or e['Metrics'] or e['In Collection'] != 'ARTNet'
     )
+    for number, section in enumerate(sections):
+        if any(e['Metrics'].get('Part') for e in section.experiments):
+            remark = f'{section.remark} {PART}'.strip()
+            sections[number] = section._replace(remark=remark)
+    return sections

@@ -1,6 +1,5 @@
 """The networks that the authors released for Caffe, as state dicts of this project's models."""
 
-import hashlib
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 
 from ..models.square_pool import POOLING_WEIGHT
+from . import sha256_of
 from .caffe import Layer, read_network
 
 _READ_CLIP = ('conv1', 'conv1_t')
@@ -187,12 +187,8 @@ def _convert(path: Path, name: str, layers: dict[str, Layer]) -> Conversion:
             f'trained {"with" if tsn else "without"} TSN to go by the names of file and network: '
             'the layers are the same',
         ]
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
     meta = dict(
-        converted_from=path.name, sha256=digest.hexdigest(), config=config, num_classes=classes
+        converted_from=path.name, sha256=sha256_of(path), config=config, num_classes=classes
     )
     return Conversion(net.state, meta, notes)
 

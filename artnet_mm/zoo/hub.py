@@ -1,6 +1,5 @@
 """Checkpoints by name: ``artnet://NAME``, downloaded once, verified and cached."""
 
-import hashlib
 import os
 import re
 import time
@@ -8,6 +7,7 @@ from difflib import SequenceMatcher
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import torch
@@ -19,6 +19,7 @@ from rich.progress import DownloadColumn, Progress
 
 from .. import __version__
 from ..compat import load_from_local
+from . import sha256_of
 
 PREFIX = 'artnet://'
 SERVER = 'http://mcg.nju.edu.cn/models/ARTNet'  # plain HTTP is all that the authors offer
@@ -29,15 +30,6 @@ RELEASED = {
 }
 TIMEOUT = 30.0  # seconds for a connection to open, and for each read from it
 ATTEMPTS = 3  # of a download that breaks off; each resumes the one before
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex digits."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class _Place(NamedTuple):
@@ -67,6 +59,10 @@ def _place(name: str) -> _Place:
         raise ValueError(f'ARTNET_MM_MIRROR is {mirror}: expected http, https or a folder')
 
     network = name.removesuffix('_released')
+    host = urlsplit(mirror or '').hostname
+    plain = (mirror or '').startswith('http://') and host not in ('127.0.0.1', '::1', 'localhost')
+    if plain and network not in RELEASED:
+        raise ValueError(f"ARTNET_MM_MIRROR is {mirror}: plain http is for the authors' files only")
     file = checkpoint = f'{name}.pth'
     if network in RELEASED:
         file, checkpoint = RELEASED[network], f'{network}_released.pth'
