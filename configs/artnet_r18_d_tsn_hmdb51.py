@@ -1,10 +1,2 @@
-_base_ = [
-    '_base_/models/artnet_r18_d.py',
-    '_base_/datasets/hmdb51.py',
-    '_base_/schedules/finetune_hmdb51.py',
-    '_base_/default_runtime.py',
-]
-model = dict(cls_head=dict(num_classes=51, dropout_ratio=0.5))
+_base_ = ['artnet_r18_d_hmdb51.py']
 load_from = 'work_dirs/artnet_r18_d_tsn_kinetics/iter_250000.pth'
-# The last weights count: the best would be chosen on the test videos.
-default_hooks = dict(checkpoint=dict(interval=250, save_best=None))

@@ -1,10 +1,3 @@
-_base_ = [
-    '_base_/models/artnet_r18_d.py',
-    '_base_/datasets/ucf101.py',
-    '_base_/schedules/finetune_ucf101.py',
-    '_base_/default_runtime.py',
-]
-model = dict(backbone=dict(arch='c3d'), cls_head=dict(num_classes=101, dropout_ratio=0.5))
+_base_ = ['artnet_r18_d_ucf101.py']
+model = dict(backbone=dict(arch='c3d'))
 load_from = 'work_dirs/c3d_r18_kinetics/iter_250000.pth'
-# The last weights count: the best would be chosen on the test videos.
-default_hooks = dict(checkpoint=dict(interval=500, save_best=None))
