@@ -15,7 +15,7 @@ def requirements(name: str) -> list[str]:
 
 
 class BuildWithConfigsAndTools(build_py):
-    """Put configs/ and tools/ into artnet_mm/.mim, where OpenMMLab packages keep them."""
+    """Put configs/, tools/ and model-index.yml into artnet_mm/.mim, as OpenMMLab packages do."""
 
     def run(self) -> None:
         super().run()
@@ -29,6 +29,7 @@ class BuildWithConfigsAndTools(build_py):
                 dirs_exist_ok=True,
                 ignore=shutil.ignore_patterns('__pycache__'),
             )
+        shutil.copy(HERE / 'model-index.yml', target.parent)
 
 
 setup(

@@ -73,6 +73,21 @@ def test_wheel_brings_configs_and_tools_that_run(site, tmp_path):
     assert (root / 'tools/dist_train.sh').stat().st_mode & 0o111
 
 
+def test_mmengine_finds_configs_and_weights_of_the_wheel_by_name(site, tmp_path):
+    (tmp_path / 'mine.py').write_text("_base_ = ['artnet_mm::artnet_r18_d_kinetics.py']")
+    code = (
+        'from mmengine import hub, Config\n'
+        "name = 'artnet_mm::artnet_r18_d_kinetics_released.py'\n"
+        'released = hub.get_config(name, pretrained=True)\n'
+        "print(released.model_path, Config.fromfile('mine.py').model.backbone.type)\n"
+    )
+    env = {'PYTHONPATH': str(site), 'PATH': '/usr/bin:/bin'}
+    found = subprocess.run(
+        [sys.executable, '-c', code], env=env, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert found.stdout.split() == ['artnet://artnet_r18_d_kinetics', 'ARTNet'], found.stderr
+
+
 def test_ranges_are_stated_alike_and_hold_the_tested_set():
     stated = {**requirements('runtime'), **requirements('mminstall')}
     locked = requirements('lock')

@@ -1,4 +1,4 @@
-"""The metafile against the paper's tables, and the report on made-up and on real dumps."""
+"""The catalogue against the paper's tables, and the report on made-up and on real dumps."""
 
 import hashlib
 import os
@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.fileio import load
 
 from artnet_mm.evaluation.fusion import read_scores, write_scores
-from artnet_mm.evaluation.report import PART, find_dumps, list_hash, measured_sections
+from artnet_mm.evaluation.report import (
+    PART, find_dumps, list_hash, measured_sections, metafiles, read_catalogue,
+)  # fmt: skip
 
 from .helpers import ROOT, as_arguments, run_tool, settled_toy, tiny_options
 
-METAFILE = load(ROOT / 'configs/metafile.yml')
+MODELS = [e for e in read_catalogue() if 'Config' in e]
+FUSIONS = [e for e in read_catalogue() if 'Streams' in e]
 C3D, ART = 'C3D-ResNet18', 'ARTNet-ResNet18 (d)'
 PAPER = {  # transcribed from the paper: top-1, top-5, Avg; Avg of validation and test; top-1
     'Table 2': {
@@ -75,7 +77,7 @@ def write(file, right: int, total: int = 10, classes: int = 400, label: int = 0)
 def report(work_dirs) -> dict[str, dict[str, dict[str, str]]]:
     """Cells of the report by title, row and column."""
     tables = {}
-    for section in measured_sections(METAFILE, [work_dirs]):
+    for section in measured_sections([work_dirs]):
         columns, rows = section.comparison()
         # The hash of the list has a test of its own.
         assert columns.pop() == 'List'
@@ -83,20 +85,22 @@ def report(work_dirs) -> dict[str, dict[str, dict[str, str]]]:
     return tables
 
 
-def test_every_leaf_is_in_the_metafile_by_its_name():
-    models = {model['Name']: model['Config'] for model in METAFILE['Models']}
-    assert len(models) == len(METAFILE['Models'])
+def test_every_leaf_is_in_the_catalogue_by_its_name():
+    models = {model['Name']: model['Config'] for model in MODELS}
+    assert len(models) == len(MODELS)
     assert models == {path.stem: f'configs/{path.name}' for path in (ROOT / 'configs').glob('*.py')}
-    collections = {collection['Name'] for collection in METAFILE['Collections']}
-    assert {model['In Collection'] for model in METAFILE['Models']} == collections
-    for fusion in METAFILE['Fusions']:
+    for metafile in metafiles().values():
+        (collection,) = metafile['Collections']
+        assert {model['In Collection'] for model in metafile['Models']} == {collection['Name']}
+    assert len(FUSIONS) == 3
+    for fusion in FUSIONS:
         rgb, flow = fusion['Streams']
         assert flow == f'{rgb}_flow'
         assert {rgb, flow} <= models.keys()
 
 
-def test_modality_in_the_metafile_is_what_the_network_reads():
-    for model in METAFILE['Models']:
+def test_modality_in_the_catalogue_is_what_the_network_reads():
+    for model in MODELS:
         channels = len(Config.fromfile(ROOT / model['Config']).model.data_preprocessor.mean)
         assert model['Modality'] == {3: 'RGB', 2: 'Flow'}[channels], model['Name']
 
@@ -271,7 +275,7 @@ def test_tool_refuses_a_broken_dump_in_one_line(tmp_path):
 
 def test_the_zoo_is_listed_with_its_weights():
     listed = run_tool('model_zoo.py', '--list', COLUMNS='200').stdout
-    for model in load(ROOT / 'configs/metafile.yml')['Models']:
+    for model in MODELS:
         (line,) = (line for line in listed.splitlines() if f' {model["Name"]} ' in line)
         assert (model['Weights'] or '') in line
     assert 'artnet://artnet_r18_d_tsn_kinetics' in listed
@@ -282,7 +286,7 @@ def test_results_are_found_by_the_name_of_the_folder_or_the_config_in_it(tmp_pat
     (tmp_path / 'a/mine/artnet_r18_d_kinetics.py').write_text('')
     write(tmp_path / 'b/c3d_r18_ucf101/split2/scores.pkl', right=8, classes=101)
     write(tmp_path / 'b/elsewhere/scores.pkl', right=8)
-    names = {model['Name'] for model in METAFILE['Models']}
+    names = {model['Name'] for model in MODELS}
     found = find_dumps([tmp_path / 'a/mine', tmp_path / 'b'], names)
     assert found == {
         ('artnet_r18_d_kinetics', ''): tmp_path / 'a/mine/scores.pkl',
@@ -305,6 +309,6 @@ def test_the_hash_is_of_the_videos_and_labels_in_any_order():
 
 def test_what_ran_on_part_of_the_videos_is_marked_and_explained(tmp_path):
     write(tmp_path / 'artnet_r18_d_kinetics/scores.pkl', right=8, total=9)
-    sections = measured_sections(METAFILE, [tmp_path])
+    sections = measured_sections([tmp_path])
     marked = [section.title[:7] for section in sections if PART in section.remark]
     assert marked == ['Table 2', 'Table 3', 'Table 4', 'Table 5']

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -273,5 +274,18 @@ def test_two_processes_take_the_step_of_one_with_twice_the_batch(clips, tmp_path
             assert (step - other).norm() <= 1e-3 * step.norm(), name
 
 
-def test_model_zoo_and_readme_are_what_the_metafile_generates():
+def test_model_zoo_and_readme_are_what_the_configs_and_the_catalogue_generate():
     run_tool('model_zoo.py', '--check')
+
+
+def test_a_typed_number_of_parameters_fails_the_check(tmp_path):
+    for name in ('artnet_mm', 'README.md', 'model_zoo.md', 'model-index.yml'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    metafile = tmp_path / 'configs/metafiles/c2d.yml'
+    text = metafile.read_text()
+    metafile.write_text(re.sub(r'Parameters: \d', 'Parameters: 9', text, count=1))
+    assert metafile.read_text() != text
+    result = run_tool('model_zoo.py', '--check', check=False, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert f'error: {metafile} is not what' in result.stderr

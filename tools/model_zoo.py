@@ -1,4 +1,5 @@
-"""Generate model_zoo.md and the README's table of experiments from configs/metafile.yml.
+"""Count parameters and multiply-adds into configs/metafiles/, and write model_zoo.md and the
+README's table of experiments from there.
 
 With --check fail where these are not up to date; with --list print the models instead.
 """
@@ -10,18 +11,20 @@ from pathlib import Path
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from mmengine.fileio import load
+from mmengine.fileio import dump
 from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from artnet_mm import ROOT
-from artnet_mm.evaluation.report import LABELS, Section, experiments_of, markdown, sections_of
+from artnet_mm.evaluation.report import (
+    LABELS, Section, markdown, metafiles, read_catalogue, sections_of,
+)  # fmt: skip
 
 HEADER = """# Model zoo
 
-Generated from `configs/metafile.yml` by `tools/model_zoo.py`; do not edit.
+Generated from `configs/metafiles/` by `tools/model_zoo.py`; do not edit.
 
 A section for each table of the paper; an experiment stands in every table that lists it. Tables 2
 to 5 are about Kinetics-400, trained from scratch: the validation set, and in Table 5 the test set
@@ -33,13 +36,14 @@ the README, on frames of 56 x 56. Parameters and multiply-adds of one view are c
 network that the config builds (the paper counts FLOPs a little differently: 19.58 G for
 C3D-ResNet18).
 """
-SOURCES = ('Paper', 'Metrics')
+SOURCES = ('Reported', 'Measured')
 COST = ['Params (M)', 'Multiply-adds (G) x views', 'Weights']
 README_TABLE = re.compile('(?<=<!-- experiments -->\n).*(?=<!-- /experiments -->)', re.DOTALL)
 
 
-def count(cfg: Config) -> tuple[float, float, int]:
-    """Parameters in M, multiply-adds of one view in G, and views a video."""
+def count(cfg: Config) -> dict[str, int]:
+    """Parameters, multiply-adds of one view, and views a video."""
+    init_default_scope(cfg.default_scope)
     with torch.device('meta'):
         model = MODELS.build(cfg.model).eval()
     steps = {step['type']: step for step in cfg.test_pipeline}
@@ -48,21 +52,31 @@ def count(cfg: Config) -> tuple[float, float, int]:
     view = [extents.get(axis, 1) for axis in steps['FormatShape']['input_format']]
     with FlopCounterMode(display=False) as counter:
         model(torch.empty(1, *view, device='meta'), stage='head', mode='tensor')
-    params = sum(parameter.numel() for parameter in model.parameters())
-    return params / 1e6, counter.get_total_flops() / 2e9, 10 * sampler['num_clips']
+    return {
+        'Parameters': sum(parameter.numel() for parameter in model.parameters()),
+        'FLOPs': counter.get_total_flops() // 2,
+        'Views': 10 * sampler['num_clips'],
+    }
+
+
+def count_all(metafile: dict) -> str:
+    """A metafile with the cost of every model counted on the network that its config builds."""
+    for model in metafile['Models']:
+        model['Metadata'] = count(Config.fromfile(ROOT / model['Config']))
+    style = dict(sort_keys=False, default_flow_style=None, width=100)
+    return dump(metafile, file_format='yaml', **style)
 
 
 def cost(experiment: dict) -> list[str]:
     """Cells under COST; a fusion has none of its own."""
     if 'Config' not in experiment:
         return [''] * len(COST)
-    cfg = Config.fromfile(ROOT / experiment['Config'])
-    init_default_scope(cfg.default_scope)
-    params, multiply_adds, views = count(cfg)
+    counted = experiment['Metadata']
     weights = f'`{experiment["Weights"]}`' if experiment['Weights'] else ''
     if origin := experiment.get('Converted From'):
         weights += f' from [{Path(origin["Weights"]).name}]({origin["Weights"]})'
-    return [f'{params:.2f}', f'{multiply_adds:.2f} x {views}', weights]
+    params, multiply_adds = counted['Parameters'] / 1e6, counted['FLOPs'] / 1e9
+    return [f'{params:.2f}', f'{multiply_adds:.2f} x {counted["Views"]}', weights]
 
 
 def named(experiment: dict) -> list[str]:
@@ -78,36 +92,41 @@ def zoo_table(section: Section) -> str:
     return f'\n## {section.title}\n\n{table}' + (f'\n{section.remark}\n' if section.remark else '')
 
 
+def write(files: dict[Path, str], check: bool) -> None:
+    """Write texts, or fail where a file has another."""
+    for path, text in files.items():
+        if not check:
+            path.write_text(text, encoding='utf-8')
+        elif not path.exists() or path.read_text(encoding='utf-8') != text:
+            raise SystemExit(f'error: {path} is not what tools/model_zoo.py generates; run it')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='fail if a file is not up to date')
     parser.add_argument('--list', action='store_true', help='print the models and their weights')
     args = parser.parse_args()
 
-    experiments = experiments_of(load(ROOT / 'configs/metafile.yml'))
     if args.list:
         table = Table('config', 'model', 'modality', 'paper', 'measured', 'weights')
         table.caption = 'Avg; for UCF101 and HMDB51 top-1'
-        for e in (e for e in experiments if 'Config' in e):
+        for e in (e for e in read_catalogue() if 'Config' in e):
             figures = [e[source].get('Avg', e[source].get('Top 1', '')) for source in SOURCES]
             table.add_row(e['Name'], e['Title'], e['Modality'], *map(str, figures), e['Weights'])
         Console().print(table)
         return
+    generated = {path: count_all(metafile) for path, metafile in metafiles().items()}
+    write(generated, args.check)
+    experiments = read_catalogue()
     zoo = HEADER + ''.join(map(zoo_table, sections_of(experiments)))
-    short = Section('', LABELS, '', [e for e in experiments if e['Paper']])
+    short = Section('', LABELS, '', [e for e in experiments if e['Reported']])
     rows = [
-        [*named(e), ', '.join(map(str, e['Paper']['Tables'])), *short.cells(e)]
-        for e in short.experiments
+        [*named(e), ', '.join(map(str, e['Tables'])), *short.cells(e)] for e in short.experiments
     ]
     table = markdown(rows, ['Config', 'Modality', 'Table', *short.columns()])
     readme = Path(ROOT, 'README.md').read_text(encoding='utf-8')
-    files = {'model_zoo.md': zoo, 'README.md': README_TABLE.sub(lambda _: table, readme)}
-    for name, text in files.items():
-        path = Path(ROOT, name)
-        if not args.check:
-            path.write_text(text, encoding='utf-8')
-        elif not path.exists() or path.read_text(encoding='utf-8') != text:
-            raise SystemExit(f'error: {name} is not what tools/model_zoo.py generates; run it')
+    readme_table = README_TABLE.sub(lambda _: table, readme)
+    write({ROOT / 'model_zoo.md': zoo, ROOT / 'README.md': readme_table}, args.check)
 
 
 if __name__ == '__main__':

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from mmengine.fileio import load
 from mmengine.logging import MMLogger
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from artnet_mm import ROOT
 from artnet_mm.evaluation.report import LABELS, Section, markdown, measured_sections
 
-COLORS = {'Paper': 'tab:gray', 'Metrics': 'tab:blue'}
+COLORS = {'Reported': 'tab:gray', 'Measured': 'tab:blue'}
 HEADER = '# Measured beside the paper\n\nWritten by `tools/report.py`; figures in percent.\n'
 
 
@@ -41,7 +39,7 @@ def draw(sections: list[Section]) -> Figure:
             )
             axes.bar_label(bars, fmt='%.1f', padding=3, fontsize=8)
             for bar, experiment in zip(bars, section.experiments):
-                if source == 'Metrics' and experiment[source].get('Part'):
+                if source == 'Measured' and experiment[source].get('Part'):
                     bar.set(alpha=0.5, hatch='///')  # on part of the videos
         names = [f'{e["Title"]}, {e["Modality"]}' for e in section.experiments]
         axes.set_yticks(range(len(names)), names)
@@ -54,7 +52,7 @@ def draw(sections: list[Section]) -> Figure:
         for label, color in zip(('paper', 'measured'), COLORS.values())
     ]
     part = dict(alpha=0.5, hatch='///', label='measured on part of the videos')
-    handles.append(Patch(facecolor=COLORS['Metrics'], **part))
+    handles.append(Patch(facecolor=COLORS['Measured'], **part))
     figure.legend(handles=handles, loc='outside upper right', ncols=3, fontsize=8)
     return figure
 
@@ -69,7 +67,7 @@ def main() -> None:
     try:
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
-        sections = measured_sections(load(ROOT / 'configs/metafile.yml'), args.work_dirs)
+        sections = measured_sections(args.work_dirs)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
 

@@ -1,4 +1,4 @@
-"""Measured figures beside the paper's, from ``configs/metafile.yml`` and dumped scores."""
+"""Measured figures beside the paper's, from the catalogue and dumped scores."""
 
 import hashlib
 import os
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
+from mmengine.fileio import load
 
 from .. import ROOT
 from .fusion import WEIGHTS, WEIGHTS_NOTE, Scores, accuracy, fuse, read_scores
 
 FIGURES = {'Top 1': 'top1', 'Top 5': 'top5', 'Avg': 'avg'}
-"""The metafile's names of figures, and those of ``VideoAccuracy``."""
+"""The catalogue's names of figures, and those of ``VideoAccuracy``."""
 LABELS = {'Top 1': 'top-1', 'Top 5': 'top-5', 'Avg': 'Avg', 'Test Avg': 'test Avg'}
 SPLITS = (1, 2, 3)
 SECTIONS = {  # title, figures that the table has, remark
@@ -35,16 +36,14 @@ SECTIONS = {  # title, figures that the table has, remark
         FIGURES,
         'Their projection shortcuts are 3 x 3 x 3 convolutions, those of the paper 1 x 1 x 1.',
     ),
-    'ARTNet': ('The demo: 100 motion clips of artnet_mm.datasets.synthetic', FIGURES, ''),
+    'Demo': ('The demo: 100 motion clips of artnet_mm.datasets.synthetic', FIGURES, ''),
 }
-"""By table of the paper; by collection of the metafile for what is in no table."""
-
-
+"""What the catalogue calls tables: the paper's by number, and others."""
 PART = '* On part of the videos: such figures compare with no others.'
 
 
 class Section(NamedTuple):
-    """A table of experiments, models and fusions as the metafile describes them."""
+    """A table of experiments, models and fusions as the catalogue describes them."""
 
     title: str
     figures: Iterable[str]
@@ -59,8 +58,8 @@ class Section(NamedTuple):
     @property
     def sources(self) -> dict[str, str]:
         """Where figures stand in an experiment, and what their columns are called."""
-        paper = {'Paper': 'Paper'} if self.experiments[0]['Paper'] else {}
-        return {**paper, 'Metrics': 'Measured'}
+        paper = {'Reported': 'Paper'} if self.experiments[0]['Reported'] else {}
+        return {**paper, 'Measured': 'Measured'}
 
     def columns(self) -> list[str]:
         """Headings of the figures."""
@@ -73,16 +72,16 @@ class Section(NamedTuple):
 
     def measured(self) -> 'Section':
         """The experiments of which the figure to compare by was measured."""
-        found = [e for e in self.experiments if self.main in e['Metrics']]
+        found = [e for e in self.experiments if self.main in e['Measured']]
         return self._replace(experiments=found)
 
     def comparison(self) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of the report: with the difference and the number of videos."""
-        key, compared = self.main, 'Paper' in self.sources
+        key, compared = self.main, 'Reported' in self.sources
         difference = [f'Difference in {LABELS[key]}'] if compared else []
         rows = []
         for experiment in self.experiments:
-            paper, metrics = experiment['Paper'], experiment['Metrics']
+            paper, metrics = experiment['Reported'], experiment['Measured']
             row = [f'{experiment["Title"]}, {experiment["Modality"]}', *self.cells(experiment)]
             if compared:  # of what is printed, so that the row agrees with itself
                 row += [f'{round(metrics[key], 1) - paper[key]:+.1f}' if key in metrics else '']
@@ -90,12 +89,19 @@ class Section(NamedTuple):
         return ['Model', *self.columns(), *difference, 'Videos', 'List'], rows
 
 
-def experiments_of(metafile: dict) -> list[dict]:
-    """Models of the metafile, and each fusion after its last stream."""
+def metafiles() -> dict[Path, dict]:
+    """Files of the catalogue, one a family of models, that ``model-index.yml`` names."""
+    index = load(ROOT / 'model-index.yml')
+    return {ROOT / name: load(ROOT / name) for name in index['Import']}
+
+
+def read_catalogue() -> list[dict]:
+    """Models of all metafiles, and each fusion after its last stream."""
     experiments = []
-    for model in metafile['Models']:
-        fusions = [f for f in metafile['Fusions'] if f['Streams'][-1] == model['Name']]
-        experiments += [model, *fusions]
+    for metafile in metafiles().values():
+        for model in metafile['Models']:
+            fusions = metafile.get('Fusions', ())
+            experiments += [model, *(f for f in fusions if f['Streams'][-1] == model['Name'])]
     return experiments
 
 
@@ -103,7 +109,7 @@ def sections_of(experiments: Iterable[dict]) -> list[Section]:
     """The tables, in order; an experiment stands in each that lists it."""
     members = {place: [] for place in SECTIONS}
     for experiment in experiments:
-        for place in experiment['Paper'].get('Tables') or [experiment['In Collection']]:
+        for place in experiment['Tables']:
             members[place].append(experiment)
     return [Section(*SECTIONS[place], members[place]) for place in SECTIONS if members[place]]
 
@@ -184,11 +190,11 @@ def measure(experiment: dict, found: Mapping[tuple[str, str], Path]) -> dict:
     Only configs whose dumps exist are read.
 
     Args:
-        experiment (dict): Of :func:`experiments_of`.
+        experiment (dict): Of :func:`read_catalogue`.
         found (dict): Dumps, of :func:`find_dumps`.
 
     Returns:
-        dict: Percentages by the metafile's names; in ``Videos`` how many of how many
+        dict: Percentages by the catalogue's names; in ``Videos`` how many of how many
         were evaluated, marked where these are a part; in ``List`` their hash. Blank
         without dumps; no mean where a split is missing.
 
@@ -196,7 +202,7 @@ def measure(experiment: dict, found: Mapping[tuple[str, str], Path]) -> dict:
         ValueError: If a dump cannot be read, or is one of another experiment.
     """
     names = experiment.get('Streams') or [experiment['Name']]
-    splits = SPLITS if experiment['Paper'].get('Tables') == [6] else (None,)
+    splits = SPLITS if experiment['Tables'] == [6] else (None,)
     results, fusions, metrics, expected = [], [], {}, 0
     for split in splits:
         kind = f'split{split}' if split else ''
@@ -219,22 +225,20 @@ def measure(experiment: dict, found: Mapping[tuple[str, str], Path]) -> dict:
             if all(results):
                 metrics[name] = 100 * sum(result[key] for result in results) / len(results)
     test = found.get((names[0], 'test'))
-    if 'Test Avg' in experiment['Paper'] and test:
+    if 'Test Avg' in experiment['Reported'] and test:
         if figures := accuracy(_read(test, _config(names[0]))):
             metrics['Test Avg'] = 100 * figures['avg']
     return metrics
 
 
-def measured_sections(metafile: dict, work_dirs: Iterable[Path]) -> list[Section]:
+def measured_sections(work_dirs: Iterable[Path]) -> list[Section]:
     """The tables with what was measured in ``work_dirs``; the demo only where it was."""
-    experiments = experiments_of(metafile)
-    found = find_dumps(work_dirs, {model['Name'] for model in metafile['Models']})
-    measured = [{**e, 'Metrics': measure(e, found)} for e in experiments]
-    sections = sections_of(
-        e for e in measured if e['Paper'] or e['Metrics'] or e['In Collection'] != 'ARTNet'
-    )
+    experiments = read_catalogue()
+    found = find_dumps(work_dirs, {e['Name'] for e in experiments if 'Name' in e})
+    measured = [{**e, 'Measured': measure(e, found)} for e in experiments]
+    sections = sections_of(e for e in measured if e['Measured'] or e['Tables'] != ['Demo'])
     for number, section in enumerate(sections):
-        if any(e['Metrics'].get('Part') for e in section.experiments):
+        if any(e['Measured'].get('Part') for e in section.experiments):
             remark = f'{section.remark} {PART}'.strip()
             sections[number] = section._replace(remark=remark)
     return sections
