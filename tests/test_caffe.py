@@ -148,6 +148,7 @@ def test_released_layers_at_full_width_are_the_model_of_the_config(name, million
         ('112_artnet_resnet_18_kinetics', 'net', 'artnet_r18_d_kinetics'),
         ('112_artnet_tsn_resnet_18_kinetics', 'net', 'artnet_r18_d_tsn_kinetics'),
         ('downloaded', 'ARTNet-TSN', 'artnet_r18_d_tsn_kinetics'),
+        ('112_artnet_resnet_18_kinetics', 'ARTNet-TSN', 'artnet_r18_d_kinetics'),
     ],
 )
 def test_the_config_is_told_from_the_layers_and_tsn_from_names(file, named, config, tmp_path):

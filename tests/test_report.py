@@ -12,8 +12,13 @@ from mmengine.config import Config
 
 from artnet_mm.evaluation.fusion import read_scores, write_scores
 from artnet_mm.evaluation.report import (
-    PART, find_dumps, list_hash, measured_sections, metafiles, read_catalogue,
-)  # fmt: skip
+    PART,
+    find_dumps,
+    list_hash,
+    measured_sections,
+    metafiles,
+    read_catalogue,
+)
 
 from .helpers import ROOT, as_arguments, run_tool, settled_toy, tiny_options
 

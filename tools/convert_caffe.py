@@ -3,26 +3,8 @@
 import argparse
 from pathlib import Path
 
-import torch
-
-from artnet_mm.zoo.convert import Conversion, convert
-
-
-def save(conversion: Conversion, out: Path) -> None:
-    """Write a checkpoint that loads with ``weights_only=True``.
-
-    Raises:
-        OSError: If it cannot be written; what was there before stays.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(f'{out}.unfinished')
-    with unfinished.open('wb') as file:
-        try:
-            torch.save(dict(state_dict=conversion.state_dict, meta=conversion.meta), file)
-        except RuntimeError as error:  # what torch makes of a full disk
-            unfinished.unlink()
-            raise OSError(f'{out} cannot be written: {error.__context__ or error}') from None
-    unfinished.replace(out)
+from artnet_mm.zoo import save_checkpoint
+from artnet_mm.zoo.convert import convert
 
 
 def main() -> None:
@@ -34,7 +16,8 @@ def main() -> None:
         parser.error(f'OUT is a .pth file, not {args.out}')
     try:
         conversion = convert(args.source)
-        save(conversion, args.out)
+        checkpoint = dict(state_dict=conversion.state_dict, meta=conversion.meta)
+        save_checkpoint(checkpoint, args.out)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     print(*conversion.notes, f'written to {args.out}', sep='\n')

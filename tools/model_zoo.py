@@ -19,8 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from artnet_mm import ROOT
 from artnet_mm.evaluation.report import (
-    LABELS, Section, markdown, metafiles, read_catalogue, sections_of,
-)  # fmt: skip
+    LABELS,
+    Section,
+    markdown,
+    metafiles,
+    read_catalogue,
+    sections_of,
+)
 
 HEADER = """# Model zoo
 

@@ -9,10 +9,8 @@ import argparse
 import re
 from pathlib import Path
 
-import torch
-
 from artnet_mm.compat import load_from_local
-from artnet_mm.zoo import sha256_of
+from artnet_mm.zoo import save_checkpoint, sha256_of
 
 META = ('dataset_meta', 'trained_on', 'experiment_name', 'mmengine_version', 'iter', 'time')
 
@@ -35,9 +33,8 @@ def publish(source: Path, name: str, folder: Path) -> Path:
     if not weights:
         raise ValueError(f'{source} holds no state_dict')
     meta = {key: value for key, value in (checkpoint.get('meta') or {}).items() if key in META}
-    folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f'{name}.part'
-    torch.save(dict(state_dict=weights, meta=meta), unfinished)
+    save_checkpoint(dict(state_dict=weights, meta=meta), unfinished)
     return unfinished.replace(folder / f'{name}-{sha256_of(unfinished)[:8]}.pth')
 
 

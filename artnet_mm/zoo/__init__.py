@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import torch
+
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex digits."""
@@ -11,3 +13,20 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def save_checkpoint(checkpoint: dict, path: Path) -> None:
+    """Write a checkpoint of tensors and plain data, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written; what was there before stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(f'{path}.unfinished')
+    with unfinished.open('wb') as file:
+        try:
+            torch.save(checkpoint, file)
+        except RuntimeError as error:  # what torch makes of a full disk
+            unfinished.unlink()
+            raise OSError(f'{path} cannot be written: {error.__context__ or error}') from None
+    unfinished.replace(path)

@@ -1,5 +1,6 @@
 """The networks that the authors released for Caffe, as state dicts of this project's models."""
 
+import re
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..models.square_pool import POOLING_WEIGHT
 from . import sha256_of
 from .caffe import Layer, read_network
 
+_RELEASED_ARTNET = re.compile(r'112_artnet_(tsn_)?resnet_18_kinetics\.caffemodel')
 _READ_CLIP = ('conv1', 'conv1_t')
 """Layers whose input is the clip, BGR in Caffe and RGB here."""
 
@@ -169,7 +171,8 @@ def _convert(path: Path, name: str, layers: dict[str, Layer]) -> Conversion:
         raise ValueError(f'{len(net.left)} layers with weights are left over: {some}')
 
     network, config = 'C3D-ResNet18', 'c3d_r18_kinetics_released'
-    tsn = any('tsn' in said.lower() for said in (path.name, name))
+    released = _RELEASED_ARTNET.match(path.name)
+    tsn = bool(released[1]) if released else 'tsn' in f'{path.name} {name}'.lower()
     if smart:
         network = 'ARTNet-ResNet18 (d)'
         config = f'artnet_r18_d_{"tsn_" if tsn else ""}kinetics_released'

@@ -19,7 +19,7 @@ from rich.progress import DownloadColumn, Progress
 
 from .. import __version__
 from ..compat import load_from_local
-from . import sha256_of
+from . import save_checkpoint, sha256_of
 
 PREFIX = 'artnet://'
 SERVER = 'http://mcg.nju.edu.cn/models/ARTNet'  # plain HTTP is all that the authors offer
@@ -238,10 +238,8 @@ def _provide(place: _Place, timeout: float) -> None:
         return
     for note in (f'{source} is converted to {checkpoint}', *conversion.notes):
         print_log(note, logger='current')
-    part = _beside(checkpoint, 'part')
     meta = {**conversion.meta, 'converted_from': source.name}
-    torch.save(dict(meta=meta, state_dict=conversion.state_dict), part)
-    os.replace(part, checkpoint)
+    save_checkpoint(dict(meta=meta, state_dict=conversion.state_dict), checkpoint)
     _write(_beside(checkpoint, 'sha256'), _provenance(place))
 
 
