@@ -1,4 +1,4 @@
-"""What a run may start from."""
+"""What a run may start from, and the form in which a model is tested."""
 
 import logging
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+
+from .models import switch_to_deploy
 
 
 def _splits(cfg: Config, *dataloaders: str) -> Iterator[tuple[str, str]]:
@@ -123,3 +125,12 @@ class CheckpointGuardHook(Hook):
         """Record the splits that the weights have seen."""
         seen = [*self._trained_on, *_splits(runner.cfg, 'train_dataloader')]
         checkpoint['meta']['trained_on'] = list(dict.fromkeys(seen))
+
+
+@HOOKS.register_module()
+class DeployHook(Hook):
+    """Bring the model into its deploy form before a test, after the checkpoint is loaded."""
+
+    def before_test(self, runner: Runner) -> None:
+        """Fold the BN layers of the model."""
+        switch_to_deploy(runner.model)

@@ -1,4 +1,5 @@
 from .artnet import ARTNet
+from .deploy import switch_to_deploy
 from .preprocessor import ClipPreprocessor
 from .tsn_clip_head import TSNClipHead
 from .units import RelationConv3d, SMARTConv3d, SpatialConv3d
@@ -10,4 +11,5 @@ __all__ = [
     'SMARTConv3d',
     'SpatialConv3d',
     'TSNClipHead',
+    'switch_to_deploy',
 ]

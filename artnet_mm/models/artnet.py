@@ -8,6 +8,8 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .deploy import fold
+
 C2D, C3D = ('SpatialConv3d', 'SpatialConv3d'), ('Conv3d', 'Conv3d')
 RELATION, SMART = ('Conv3d', 'RelationConv3d'), ('Conv3d', 'SMARTConv3d')
 
@@ -115,6 +117,11 @@ class PreActBlock(nn.Module):
                 stride=stride,
                 padding=shortcut_kernel // 2,
             )
+
+    def switch_to_deploy(self) -> None:
+        """Fold the second BN into the first convolution; for inference only."""
+        if not isinstance(self.norm2, nn.Identity):
+            self.conv1, self.norm2 = fold(self.conv1, self.norm2), nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, T, H, W) -> (N, C, T / stride, H / stride, W / stride)."""

@@ -13,6 +13,8 @@ from mmaction.registry import MODELS
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
+from . import fused
+from .deploy import affine_of, fold
 from .square_pool import square_pool
 
 IntOrTriple = int | Sequence[int]
@@ -175,9 +177,39 @@ class RelationConv3d(nn.Module):
     def _fused_channels(self) -> int:
         return self.out_channels // 2
 
-    def _fuse(self, x: Tensor) -> Tensor:
+    def _norms(self) -> list[nn.Module]:
+        return [self.relation_norm, self.pool_norm]
+
+    @property
+    def deployed(self) -> bool:
+        """Whether the unit is in its deploy form."""
+        return 'pool_scale' in self._buffers
+
+    def switch_to_deploy(self) -> None:
+        """Fold the BN layers into what is before them; for inference only."""
+        if not self.has_relation or self.deployed:
+            return
+        self.relation_conv = fold(self.relation_conv, self.relation_norm)
+        scale, shift = affine_of(self.pool_norm)
+        self.register_buffer('pool_scale', scale.view(-1, 1, 1, 1))
+        self.register_buffer('pool_shift', shift.view(-1, 1, 1, 1))
+        del self.relation_norm, self.pool_norm
+
+    def fold_norm(self, norm: nn.Module) -> nn.Module:
+        """Take a BN layer that follows the unit into its last convolution."""
+        last = 'reduction' if self.has_relation else 'conv'
+        setattr(self, last, fold(getattr(self, last), norm))
+        return self
+
+    def _deployed_branches(self, x: Tensor) -> list[Tensor]:
+        """What the reduction reads."""
+        codes = square_pool(self.relation_conv(x))
+        codes = torch.addcmul(self.pool_shift, codes, self.pool_scale)
+        return [F.relu(codes, inplace=True).to(self.reduction.weight.dtype)]
+
+    def _fuse(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Responses that the reduction reads, before ReLU."""
-        codes = square_pool(self.relation_norm(self.relation_conv(x)))
+        codes = square_pool(self.relation_norm(hidden))
         # float32 under autocast; a model that is half precision itself needs its own type.
         return self.pool_norm(codes.to(self.reduction.weight.dtype))
 
@@ -185,7 +217,13 @@ class RelationConv3d(nn.Module):
         """(N, C_in, T, H, W) -> (N, C_out, T', H', W'), as ``Conv3d`` would."""
         if not self.has_relation:
             return self.conv(x)
-        return self.reduction(F.relu(self._fuse(x), inplace=True))
+        if self.deployed:
+            return fused.reduce(self.reduction, *self._deployed_branches(x))
+        hidden = self.relation_conv(x)
+        if not fused.applies(hidden, *self._norms()):
+            return self.reduction(F.relu(self._fuse(x, hidden), inplace=True))
+        out, bias = fused.fuse(self, x, hidden), self.reduction.bias
+        return out if bias is None else out + bias.to(out.dtype).view(-1, 1, 1, 1)
 
 
 @MODELS.register_module()
@@ -218,6 +256,20 @@ class SMARTConv3d(RelationConv3d):
     def _fused_channels(self) -> int:
         return self.out_channels + self.out_channels // 2
 
-    def _fuse(self, x: Tensor) -> Tensor:
+    def _norms(self) -> list[nn.Module]:
+        return [*super()._norms(), self.appearance_norm]
+
+    def _fuse(self, x: Tensor, hidden: Tensor) -> Tensor:
         appearance = self.appearance_norm(self.appearance_conv(x))
-        return torch.cat([appearance, super()._fuse(x)], dim=1)
+        return torch.cat([appearance, super()._fuse(x, hidden)], dim=1)
+
+    def switch_to_deploy(self) -> None:
+        """Fold the BN layers into what is before them; for inference only."""
+        if self.has_relation and not self.deployed:
+            super().switch_to_deploy()
+            self.appearance_conv = fold(self.appearance_conv, self.appearance_norm)
+            del self.appearance_norm
+
+    def _deployed_branches(self, x: Tensor) -> list[Tensor]:
+        appearance = F.relu(self.appearance_conv(x), inplace=True)
+        return [appearance, *super()._deployed_branches(x)]

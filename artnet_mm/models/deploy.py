@@ -1,0 +1,55 @@
+"""Trained models for inference only: BN layers become part of convolutions."""
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def affine_of(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Scale and shift (C,) of a BN layer in eval mode.
+
+    Raises:
+        ValueError: If the normalisation has no running statistics.
+    """
+    if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
+        raise ValueError(f'only BN with running statistics can be folded, not {norm}')
+    scale = (norm.running_var + norm.eps).rsqrt()
+    shift = -norm.running_mean * scale
+    if norm.affine:
+        scale, shift = scale * norm.weight, shift * norm.weight + norm.bias
+    return scale.detach(), shift.detach()
+
+
+def fold(conv: nn.Module, norm: nn.Module) -> nn.Module:
+    """A convolution or unit that computes ``norm(conv(x))`` in eval mode.
+
+    Raises:
+        ValueError: If the normalisation has no running statistics.
+    """
+    affine_of(norm)
+    if hasattr(conv, 'fold_norm'):
+        return conv.fold_norm(norm)
+    return fuse_conv_bn_eval(conv.eval(), norm.eval())
+
+
+def switch_to_deploy(model: nn.Module) -> nn.Module:
+    """Bring a trained model into its deploy form, which computes the same.
+
+    The convention is MMPretrain's: modules that have such a form have a method
+    ``switch_to_deploy``. Here these are the units and the blocks of ``ARTNet``; in
+    other backbones the BN layers around the units stay.
+
+    Args:
+        model (nn.Module): A recognizer, backbone or unit; it is changed.
+
+    Returns:
+        nn.Module: The model, in eval mode.
+
+    Raises:
+        ValueError: If a normalisation has no running statistics.
+    """
+    for module in list(model.modules()):
+        if hasattr(module, 'switch_to_deploy'):
+            module.switch_to_deploy()
+    model.eval()  # which MMAction2's ResNet3d does not return
+    return model
