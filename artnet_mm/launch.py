@@ -111,7 +111,8 @@ def check_dataloader(cfg: Config, key: str) -> None:
                     'validation needs them'
                 )
     views = (model.get('test_cfg') or {}).get('max_testing_views')
-    if key != 'train_dataloader' and views and loader.get('batch_size', 1) != 1:
+    stock = model.get('type') == 'Recognizer3D'
+    if key != 'train_dataloader' and stock and views and loader.get('batch_size', 1) != 1:
         raise ValueError(
             f'{key}.batch_size is {loader["batch_size"]}: with model.test_cfg.max_testing_views '
             'set, Recognizer3D tests one video at a time'

@@ -7,6 +7,7 @@ _base_ = [
 model = dict(
     backbone=dict(base_channels=8),
     cls_head=dict(num_classes=10, in_channels=64),
+    data_preprocessor=dict(crop_size=56),
     test_cfg=dict(max_testing_views=50),
 )
 default_hooks = dict(checkpoint=dict(interval=200))

@@ -5,21 +5,19 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 model = dict(
-    type='Recognizer2D',
+    type='ClipRecognizer2D',
     backbone=dict(type='ResNet', depth=50, pretrained=None, norm_eval=False),
     cls_head=dict(
         type='TSNHead', num_classes=400, in_channels=2048, dropout_ratio=0.4, average_clips='score'
     ),
-    data_preprocessor=dict(type='ActionDataPreprocessor', mean=[123, 117, 104], std=[1, 1, 1]),
+    data_preprocessor=dict(type='ClipPreprocessor', mean=[123, 117, 104], crop_size=112),
+    test_cfg=dict(max_testing_views=25),
 )
 # Single frames, in training of three segments, to a 2D network.
 train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
 train_pipeline[1].num_segments = val_pipeline[1].num_segments = 3
 test_pipeline = _base_.test_pipeline
 train_pipeline[1].clip_len = val_pipeline[1].clip_len = test_pipeline[1].clip_len = 1
-train_pipeline[-2] = val_pipeline[-2] = test_pipeline[-2] = dict(
-    type='FormatShape', input_format='NCHW'
-)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -43,7 +43,7 @@ def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 2
             ),
         }
     options['train_dataloader.batch_size'] = 2
-    options[f'test_dataloader.dataset.pipeline.{int(not flow)}.num_clips'] = num_clips
+    options['test_dataloader.dataset.pipeline.1.num_clips'] = num_clips
     return options
 
 

@@ -53,7 +53,8 @@ def steps(cfg: Config, loader: str) -> dict:
 def views_of_a_test_video(runner: Runner) -> torch.Tensor:
     """The views of the first test video, (V, C, T, H, W), or (V, C, H, W) of single frames."""
     loader = runner.build_dataloader(runner.cfg.test_dataloader)
-    return runner.model.data_preprocessor(next(iter(loader)))['inputs'][0]
+    (views,) = runner.model.data_preprocessor(next(iter(loader)))['inputs']
+    return torch.cat(list(views.split(len(views)))).squeeze(2)
 
 
 def test_every_leaf_is_known():
@@ -101,11 +102,10 @@ def check_data(cfg: Config, segments: int) -> None:
         assert sampler.get('test_mode', False) == (split == 'val')
     sampler = steps(cfg, 'test_dataloader')['UniformClipSampler']
     assert (sampler.clip_len, sampler.num_clips) == (16, 25)
-    assert steps(cfg, 'test_dataloader')['ClipTenCrop'].crop_size == 112
+    assert cfg.model.data_preprocessor.crop_size == 112
+    assert steps(cfg, 'test_dataloader')['ClipDecode'].in_order
     for split in ('train', 'val', 'test'):
-        pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
-        first = next(step for step in pipeline if step['type'] == 'Resize')
-        assert (first.scale, first.keep_ratio) == ((170, 128), False)
+        assert steps(cfg, f'{split}_dataloader')['ClipDecode'].scale == (170, 128)
 
 
 @pytest.mark.parametrize('name', KINETICS)
@@ -119,7 +119,7 @@ def test_kinetics_leaf_states_the_recipe(name):
     assert cfg.model.cls_head.num_classes == 400
     assert cfg.model.cls_head.dropout_ratio == 0.2
     mean = {3: [123, 117, 104], 2: [128, 128]}[channels]
-    assert cfg.model.data_preprocessor == dict(type='ClipPreprocessor', mean=mean)
+    assert cfg.model.data_preprocessor == dict(type='ClipPreprocessor', mean=mean, crop_size=112)
     assert cfg.train_cfg.max_iters == 250_000
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (0.1, 0.9, 5e-4)
@@ -227,7 +227,7 @@ def test_chunked_views_give_the_scores_of_all_views_at_once(clips, tmp_path):
         runner.model.test_cfg.max_testing_views = chunk
         with torch.no_grad():
             scores.append(prediction_of(runner.model.test_step(batch)[0].to_dict())[0])
-    assert batch['inputs'][0].shape == (250, 3, 16, 56, 56)
+    assert batch['inputs']['clips'][0].shape == (25, 16)
     torch.testing.assert_close(scores[0], scores[2])
     torch.testing.assert_close(scores[1], scores[2])
 

@@ -61,13 +61,14 @@ def test_classes_that_are_not_the_classifiers_name_both_keys(clips):
         check_dataloader(config(clips, num_classes=400), 'train_dataloader')
 
 
-def test_chunked_views_need_a_batch_of_one(clips):
+def test_chunked_views_need_a_batch_of_one_in_the_stock_recognizer(clips):
     cfg = config(clips)
+    cfg.model.type = 'Recognizer3D'
     cfg.val_dataloader.batch_size = cfg.train_dataloader.batch_size = 4
     with pytest.raises(ValueError, match=r'val_dataloader\.batch_size is 4: .*max_testing_views'):
         check_dataloader(cfg, 'val_dataloader')
     check_dataloader(cfg, 'train_dataloader')
-    cfg.model.test_cfg.max_testing_views = None
+    cfg.model.type = 'ClipRecognizer3D'
     check_dataloader(cfg, 'val_dataloader')
 
 

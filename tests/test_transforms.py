@@ -5,9 +5,12 @@ import random
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
+
+from artnet_mm.models import ClipPreprocessor
 
 from .helpers import ROOT
 
@@ -206,7 +209,10 @@ def flow_leaf(split, folder):
     dataset = cfg[f'{split}_dataloader'].dataset
     results = dict(frame_dir=str(folder), total_frames=20, start_index=1, label=0)
     results |= dict(filename_tmpl=dataset.filename_tmpl, modality=dataset.modality)
-    return Compose(dataset.pipeline)(results)['inputs'].permute(0, 2, 1, 3, 4).numpy()
+    sample = pseudo_collate([Compose(dataset.pipeline)(results)])
+    (views,) = ClipPreprocessor([0, 0], crop_size=112)(sample)['inputs']
+    views = views if split != 'test' else torch.cat(list(views.split(100)))
+    return views.permute(0, 2, 1, 3, 4).numpy()
 
 
 @pytest.fixture

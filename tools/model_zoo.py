@@ -51,12 +51,11 @@ def count(cfg: Config) -> dict[str, int]:
     init_default_scope(cfg.default_scope)
     with torch.device('meta'):
         model = MODELS.build(cfg.model).eval()
-    steps = {step['type']: step for step in cfg.test_pipeline}
-    sampler, size = steps['UniformClipSampler'], steps['ClipTenCrop']['crop_size']
-    extents = dict(T=sampler['clip_len'], H=size, W=size, C=len(cfg.model.data_preprocessor.mean))
-    view = [extents.get(axis, 1) for axis in steps['FormatShape']['input_format']]
+    sampler = next(s for s in cfg.test_pipeline if s['type'] == 'UniformClipSampler')
+    channels, size = len(cfg.model.data_preprocessor.mean), cfg.model.data_preprocessor.crop_size
+    view = torch.empty(1, 1, channels, sampler['clip_len'], size, size, device='meta')
     with FlopCounterMode(display=False) as counter:
-        model(torch.empty(1, *view, device='meta'), stage='head', mode='tensor')
+        model(view, stage='head', mode='tensor')
     return {
         'Parameters': sum(parameter.numel() for parameter in model.parameters()),
         'FLOPs': counter.get_total_flops() // 2,

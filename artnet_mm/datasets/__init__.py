@@ -1,15 +1,17 @@
 from .clip_datasets import ClipRawframeDataset, ClipVideoDataset
-from .decoding import ClipDecordInit
-from .sampling import SegmentClipSampler, UniformClipSampler
+from .decoding import ClipDecode, ClipDecordInit
+from .sampling import SegmentClipSampler, ShareFrames, UniformClipSampler
 from .transforms import ClipFlip, ClipTenCrop, StackFlow
 
 __all__ = [
+    'ClipDecode',
     'ClipDecordInit',
     'ClipFlip',
     'ClipRawframeDataset',
     'ClipTenCrop',
     'ClipVideoDataset',
     'SegmentClipSampler',
+    'ShareFrames',
     'StackFlow',
     'UniformClipSampler',
 ]

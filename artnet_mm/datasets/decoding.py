@@ -1,10 +1,22 @@
-"""Opening videos where the stock way is unsafe."""
+"""Opening and decoding videos and folders of images where the stock way is unsafe or slow."""
 
 import os
+from collections.abc import Iterator
 
+import av
+import cv2
 import decord
-from mmaction.datasets.transforms import DecordInit
+import numpy as np
+from mmaction.datasets.transforms import DecordInit, RawFrameDecode
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from .transforms import StackFlow
+
+
+def _with_suffix(filename: str) -> str:
+    """A name without one is that of an MP4, as the stock ``DecordInit`` has it."""
+    return filename if os.path.splitext(filename)[1] else f'{filename}.mp4'
 
 
 @TRANSFORMS.register_module()
@@ -16,10 +28,74 @@ class ClipDecordInit(DecordInit):
     short; from the path it opens what there is. Arguments are the stock ones.
     """
 
+    def transform(self, results: dict) -> dict:
+        """Add ``video_reader`` and ``total_frames``; folders of images have the latter."""
+        return results if 'frame_dir' in results else super().transform(results)
+
     def _get_video_reader(self, filename: str) -> decord.VideoReader:
         if self.io_backend not in ('disk', 'local'):
             return super()._get_video_reader(filename)
-        if not os.path.splitext(filename)[1]:  # as the stock one does
-            filename += '.mp4'
+        filename = _with_suffix(filename)
         os.stat(filename)  # decord's own error does not say that a file is missing
         return decord.VideoReader(filename, num_threads=self.num_threads)
+
+
+def _in_order(path: str) -> Iterator[np.ndarray]:
+    """The frames of a video from the first on, RGB (H, W, 3), each valid until the next."""
+    with av.open(path) as container:
+        stream = container.streams.best('video')
+        stream.codec_context.thread_count = 1  # data loaders have processes
+        for frame in container.decode(stream):
+            plane = frame.reformat(format='rgb24', threads=1).planes[0]
+            rows = np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)
+            yield rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
+
+
+@TRANSFORMS.register_module()
+class ClipDecode(BaseTransform):
+    """Decode the frames of ``frame_inds`` and resize each at once.
+
+    Args:
+        scale (tuple[int, int], optional): (w, h) of the frames, which is what the
+            stock ``Resize`` makes of them with ``keep_ratio=False``. Defaults to
+            their own.
+        in_order (bool): Go through a video once from its start, for ``frame_inds``
+            that rise and are most of its frames, as in testing. FFmpeg gives the
+            pixels that decord gives, in three quarters of the time; where it finds
+            fewer frames, in broken videos, decord reads them. Defaults to False.
+    """
+
+    def __init__(self, scale: tuple[int, int] | None = None, in_order: bool = False) -> None:
+        self.scale = scale
+        self.in_order = in_order
+
+    def transform(self, results: dict) -> dict:
+        """Add ``imgs``, uint8 (M, H, W, C), and ``img_shape``.
+
+        Requires ``frame_inds``, and ``filename`` and ``video_reader`` or what the stock
+        ``RawFrameDecode`` requires. Flow has the channels x and y.
+        """
+        if 'frame_dir' in results:
+            images = map(self._resize, StackFlow()(RawFrameDecode()(results))['imgs'])
+        else:
+            video, needed = results.pop('video_reader'), results['frame_inds']
+            images = self._read_in_order(results['filename'], needed) if self.in_order else []
+            if len(images) < len(needed):
+                images = map(self._resize, video.get_batch(needed).asnumpy())
+        results['imgs'] = np.stack(list(images))
+        results['img_shape'] = results['imgs'].shape[1:3]
+        return results
+
+    def _read_in_order(self, filename: str, needed: np.ndarray) -> list[np.ndarray]:
+        wanted = set(needed.tolist())
+        try:
+            frames = enumerate(_in_order(_with_suffix(filename)))
+            frames = (self._resize(frame) for index, frame in frames if index in wanted)
+            return [frame for _, frame in zip(needed, frames)]
+        except (av.FFmpegError, OSError, ValueError):
+            return []
+
+    def _resize(self, frame: np.ndarray) -> np.ndarray:
+        if self.scale is None:
+            return frame.copy()
+        return cv2.resize(frame, tuple(self.scale), interpolation=cv2.INTER_LINEAR)

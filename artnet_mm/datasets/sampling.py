@@ -172,3 +172,21 @@ class UniformClipSampler(_ClipSampler):
 
     def _starts(self, num_frames: int) -> np.ndarray:
         return uniform_starts(num_frames, self.num_clips, self.extent)
+
+
+@TRANSFORMS.register_module()
+class ShareFrames(BaseTransform):
+    """Have each frame decoded once that several clips share.
+
+    ``ClipPreprocessor`` puts the clips together on the device.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Reduce ``frame_inds`` to the (M,) different ones, in rising order.
+
+        Adds ``clips`` (num_clips, clip_len), the place of each frame among these.
+        """
+        frames, places = np.unique(results['frame_inds'], return_inverse=True)
+        shape = results['num_clips'], results['clip_len']
+        results['frame_inds'], results['clips'] = frames, places.reshape(shape)
+        return results

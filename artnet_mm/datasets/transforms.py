@@ -35,6 +35,25 @@ def mirror(frames: np.ndarray, flow: bool) -> np.ndarray:
     return mirrored
 
 
+def crop_corners(size: tuple[int, int], crop_size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Upper left corners (x, y) of the five crops: four corners and the centre.
+
+    Args:
+        size (tuple[int, int]): (w, h) of the frames.
+        crop_size (tuple[int, int]): (w, h) of a crop.
+
+    Raises:
+        ValueError: If the crop is larger than the frames.
+    """
+    (width, height), (crop_w, crop_h) = size, crop_size
+    right, bottom = width - crop_w, height - crop_h
+    if right < 0 or bottom < 0:
+        raise ValueError(
+            f'crop_size {crop_w}x{crop_h} (w, h) is larger than the {width}x{height} frames'
+        )
+    return [(0, 0), (right, 0), (0, bottom), (right, bottom), (right // 2, bottom // 2)]
+
+
 def ten_crops(frames: np.ndarray, crop_size: tuple[int, int], flow: bool) -> np.ndarray:
     """Four corners and the centre, each followed by its mirror image.
 
@@ -50,15 +69,9 @@ def ten_crops(frames: np.ndarray, crop_size: tuple[int, int], flow: bool) -> np.
     Raises:
         ValueError: If the crop is larger than the frames.
     """
-    height, width = frames.shape[1:3]
     crop_w, crop_h = crop_size
-    right, bottom = width - crop_w, height - crop_h
-    if right < 0 or bottom < 0:
-        raise ValueError(
-            f'crop_size {crop_w}x{crop_h} (w, h) is larger than the {width}x{height} frames'
-        )
     crops = []
-    for x, y in ((0, 0), (right, 0), (0, bottom), (right, bottom), (right // 2, bottom // 2)):
+    for x, y in crop_corners((frames.shape[2], frames.shape[1]), crop_size):
         crop = frames[:, y : y + crop_h, x : x + crop_w]
         crops += [crop, mirror(crop, flow)]
     return np.concatenate(crops)

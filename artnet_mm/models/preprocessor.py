@@ -1,9 +1,53 @@
 """Clips from the data loader to the network's input."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
+from torch import Tensor
+
+from ..datasets.transforms import crop_corners
+
+
+@dataclass(frozen=True)
+class TenCropViews:
+    """The views of a video, made when they are needed: 10 crops of each clip.
+
+    Their order is that of ``ClipTenCrop`` and ``FormatShape``: all clips of the upper
+    left crop, all of its mirror images, and so on.
+    """
+
+    frames: Tensor
+    """uint8 (M, H, W, C), each frame once."""
+    clips: Tensor
+    """Places of frames, (num_clips, T)."""
+    crop_size: int
+    preprocessor: 'ClipPreprocessor'
+
+    def __len__(self) -> int:
+        return 10 * len(self.clips)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Float views (n, C, T, h, w), at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            by_crop: dict[int, list[int]] = {}
+            for view in range(start, min(start + size, len(self))):
+                crop, clip = divmod(view, len(self.clips))
+                by_crop.setdefault(crop, []).append(clip)
+            yield torch.cat([self._views(*part) for part in by_crop.items()])
+
+    def _views(self, crop: int, clips: list[int]) -> Tensor:
+        """Float views (n, C, T, h, w) of one crop."""
+        size = self.crop_size
+        x, y = crop_corners(self.frames.shape[2:0:-1], (size, size))[crop // 2]
+        views = self.frames[:, y : y + size, x : x + size][self.clips[clips]]
+        if crop % 2:
+            views = views.flip(3)
+            if views.shape[-1] == 2:
+                views[..., 0] = 255 - views[..., 0]
+        return self.preprocessor.normalise(views.permute(0, 4, 1, 2, 3))
 
 
 @MODELS.register_module()
@@ -13,19 +57,29 @@ class ClipPreprocessor(ActionDataPreprocessor):
     The stock preprocessor asks for a ``std`` where the paper divides by nothing,
     and pads clips of unequal shape to a common one without a word.
 
+    In testing a sample may be the 8-bit frames of its clips instead, each once
+    (``ShareFrames``): :class:`TenCropViews` are cut from them on the device, a few at a
+    time. Mirrored frames of two channels are flow, of which x is negated.
+
     Args:
         mean (Sequence[float]): Mean a channel, in the order of the network's input.
         std (Sequence[float], optional): Divisor a channel. Defaults to 1.
         to_rgb (bool): Reverse the channels of the clip first. Defaults to False.
+        crop_size (int, optional): Side of the ten crops. Needed where samples are frames.
 
     Raises:
         ValueError: If the samples of a batch differ in shape or do not have as
             many channels as ``mean``, or ``to_rgb`` meets other than three,
-            or ``std`` does not have as many, none of them 0.
+            or ``std`` does not have as many, none of them 0; if samples are frames
+            and there is no ``crop_size``, or one that is larger than they are.
     """
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float] | None = None, to_rgb: bool = False
+        self,
+        mean: Sequence[float],
+        std: Sequence[float] | None = None,
+        to_rgb: bool = False,
+        crop_size: int | None = None,
     ) -> None:
         if to_rgb and len(mean) != 3:
             raise ValueError(f'to_rgb reverses three channels, but mean has {len(mean)}')
@@ -33,18 +87,45 @@ class ClipPreprocessor(ActionDataPreprocessor):
         if len(std) != len(mean) or 0 in std:
             raise ValueError(f'std must have a divisor for each of {len(mean)} channels, got {std}')
         super().__init__(mean=mean, std=std, to_rgb=to_rgb, format_shape='NCTHW')
+        self.crop_size = crop_size
 
-    def preprocess(self, inputs: list, data_samples: list, training: bool = False) -> tuple:
-        """List of N uint8 (M, C, T, H, W) -> float32 (N, M, C, T, H, W)."""
+    def normalise(self, clips: Tensor) -> Tensor:
+        """uint8 (N, C, T, H, W) -> float32 of the same shape."""
+        if self.to_rgb:
+            clips = clips.flip(1)
+        clips = clips.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        return clips.sub_(self.mean).div_(self.std)
+
+    def preprocess(
+        self, inputs: list | dict, data_samples: list, training: bool = False
+    ) -> tuple[Tensor | list[TenCropViews], list]:
+        """List of N uint8 (M, C, T, H, W) -> float32 (N, M, C, T, H, W).
+
+        Or dict of N uint8 ``imgs`` (M, H, W, C) and N ``clips`` -> N ``TenCropViews``.
+        """
+        if isinstance(inputs, dict):
+            return self._views(**inputs), data_samples
         shapes = {tuple(clips.shape) for clips in inputs}
         if len(shapes) > 1:
             raise ValueError(
                 f'samples of a batch differ in shape (M, C, T, H, W): {sorted(shapes)}'
             )
         (shape,) = shapes
-        if len(shape) != 5 or shape[1] != len(self.mean):
+        self._check_channels(shape, 5, 1, '(M, {}, T, H, W)')
+        clips = self.normalise(torch.cat(inputs))
+        return clips.unflatten(0, (len(inputs), -1)), data_samples
+
+    def _views(self, imgs: list[Tensor], clips: list[Tensor]) -> list[TenCropViews]:
+        for frames in imgs:
+            self._check_channels(tuple(frames.shape), 4, 3, '(M, H, W, {})')
+            if self.crop_size is None:
+                raise ValueError('frames of test videos need data_preprocessor.crop_size')
+            crop_corners(frames.shape[2:0:-1], (self.crop_size,) * 2)
+        return [TenCropViews(*video, self.crop_size, self) for video in zip(imgs, clips)]
+
+    def _check_channels(self, shape: tuple, ndim: int, axis: int, expected: str) -> None:
+        if len(shape) != ndim or shape[axis] != len(self.mean):
             raise ValueError(
-                f'expected clips of (M, {len(self.mean)}, T, H, W), one channel per entry of '
+                f'expected clips of {expected.format(len(self.mean))}, one channel per entry of '
                 f'data_preprocessor.mean, got {shape}'
             )
-        return super().preprocess(inputs, data_samples, training)

@@ -1,6 +1,6 @@
 # As UCF101, and the split is chosen in the same way.
 _base_ = ['ucf101.py']
-data_root = 'data/hmdb51/'
+data_root = 'data/hmdb51_frames/' if _base_.frames else 'data/hmdb51/'
 videos = dict(num_classes=51, data_root=data_root, metainfo=dict(split=('hmdb51', _base_.split)))
 test_list = f'hmdb51_test_split{_base_.split}.txt'
 train_dataloader = dict(dataset=dict(ann_file=f'hmdb51_train_split{_base_.split}.txt', **videos))

@@ -1,4 +1,5 @@
 # Flow as tools/data/extract_flow.py stores it: x and y in 8-bit images, 128 for no motion.
+# The pipelines are those for RGB: what mirrors clips negates x in flow.
 _base_ = ['kinetics400_rgb.py']
 data_root = 'data/kinetics400_flow/'
 dataset = dict(
@@ -8,14 +9,8 @@ dataset = dict(
     data_root=data_root,
 )
 
-# After decoding everything is as for RGB: ClipFlip and ClipTenCrop negate x in mirrored flow.
-decode = [dict(type='RawFrameDecode'), dict(type='StackFlow')]
-train_pipeline = [_base_.train_pipeline[1], *decode, *_base_.train_pipeline[3:]]
-val_pipeline = [_base_.val_pipeline[1], *decode, *_base_.val_pipeline[3:]]
-test_pipeline = [_base_.test_pipeline[1], *decode, *_base_.test_pipeline[3:]]
-
 train_images = dict(_delete_=True, img='videos_train')
 val_images = dict(_delete_=True, img='videos_val')
-train_dataloader = dict(dataset=dict(data_prefix=train_images, pipeline=train_pipeline, **dataset))
-val_dataloader = dict(dataset=dict(data_prefix=val_images, pipeline=val_pipeline, **dataset))
-test_dataloader = dict(dataset=dict(data_prefix=val_images, pipeline=test_pipeline, **dataset))
+train_dataloader = dict(dataset=dict(data_prefix=train_images, **dataset))
+val_dataloader = dict(dataset=dict(data_prefix=val_images, **dataset))
+test_dataloader = dict(dataset=dict(data_prefix=val_images, **dataset))

@@ -2,38 +2,12 @@
 _base_ = ['kinetics400_rgb.py']
 data_root = 'data/toy/'
 
-train_pipeline = [
-    dict(type='ClipDecordInit'),
-    dict(type='SegmentClipSampler', clip_len=16),
-    dict(type='DecordDecode'),
-    dict(
-        type='MultiScaleCrop',
-        input_size=56,
-        scales=(1, 0.875, 0.75),
-        max_wh_scale_gap=1,
-        random_crop=True,
-    ),
-    dict(type='Resize', scale=(56, 56), keep_ratio=False),
-    dict(type='ClipFlip', flip_ratio=0.5),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
-]
-val_pipeline = [
-    dict(type='ClipDecordInit'),
-    dict(type='SegmentClipSampler', clip_len=16, test_mode=True),
-    dict(type='DecordDecode'),
-    dict(type='CenterCrop', crop_size=56),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
-]
-test_pipeline = [
-    dict(type='ClipDecordInit'),
-    dict(type='UniformClipSampler', clip_len=16, num_clips=25),
-    dict(type='DecordDecode'),
-    dict(type='ClipTenCrop', crop_size=56),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs', meta_keys=('video_id', 'filename', 'frame_dir', 'img_shape')),
-]
+train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
+test_pipeline = _base_.test_pipeline
+train_pipeline[2].scale = val_pipeline[2].scale = test_pipeline[3].scale = None
+train_pipeline[3].input_size = val_pipeline[3].crop_size = 56
+train_pipeline[3].scales = (1, 0.875, 0.75)
+train_pipeline[4].scale = (56, 56)
 
 videos = dict(data_root=data_root, num_classes=10)
 val_videos = dict(ann_file='val_list_videos.txt', **videos)

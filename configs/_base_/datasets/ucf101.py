@@ -1,11 +1,11 @@
 # Lists of tools/data/build_annotations.py; SPLIT=2 in the environment chooses the second split.
 _base_ = ['kinetics400_rgb.py']
 split = '{{$SPLIT:1}}'
-data_root = 'data/ucf101/'
+data_root = 'data/ucf101_frames/' if _base_.frames else 'data/ucf101/'
 videos = dict(
     num_classes=101,
     data_root=data_root,
-    data_prefix=dict(video='videos'),
+    data_prefix={_base_.source: 'videos'},
     metainfo=dict(split=('ucf101', split)),
 )
 

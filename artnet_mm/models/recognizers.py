@@ -1,0 +1,73 @@
+"""Recognizers that test any number of videos in a bounded number of views at a time."""
+
+import torch
+from mmaction.models.recognizers import Recognizer2D, Recognizer3D
+from mmaction.registry import MODELS
+from torch import Tensor
+
+from .preprocessor import TenCropViews
+
+
+class _Chunked:
+    """Mixin: testing by ``test_cfg.max_testing_views`` views a forward pass.
+
+    The stock recognizers hold all views of a video at once, or those of one video only.
+    """
+
+    def predict(
+        self, inputs: Tensor | list[TenCropViews], data_samples: list, **kwargs: object
+    ) -> list:
+        """Class scores of N videos.
+
+        Args:
+            inputs (Tensor | list[TenCropViews]): Views (N, M, C, T, H, W), or those of
+                each video.
+            data_samples (list[ActionDataSample]): N of them.
+
+        Returns:
+            list[ActionDataSample]: The same, with scores.
+        """
+        size = (self.test_cfg or {}).get('max_testing_views') or 2**31
+        videos = [inputs.flatten(0, 1)] if isinstance(inputs, Tensor) else inputs
+        scores = [
+            self(views.unsqueeze(1), stage='head', mode='tensor')
+            for video in videos
+            for views in video.split(size)
+        ]
+        return self.cls_head.predict_by_feat(torch.cat(scores), data_samples)
+
+
+@MODELS.register_module()
+class ClipRecognizer3D(_Chunked, Recognizer3D):
+    """Stock ``Recognizer3D`` that tests any batch of videos in bounded memory.
+
+    ``test_cfg=dict(max_testing_views=V)`` bounds the views of a forward pass; the stock
+    one takes it for a batch of one video only.
+
+    Args:
+        channels_last (bool): Keep the weights of the backbone in
+            ``torch.channels_last_3d``, which its activations take over. Which format
+            is faster depends on the device (docs/benchmarks.md). Defaults to False.
+        compile_cfg (dict, optional): Compile the backbone with these arguments of
+            ``torch.compile``. MMEngine's own option compiles the optimizer's step too,
+            which fails with torch 2.13. Defaults to None.
+        kwargs: Arguments of ``Recognizer3D``.
+    """
+
+    def __init__(
+        self, *args, channels_last: bool = False, compile_cfg: dict | None = None, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if channels_last:
+            self.backbone.to(memory_format=torch.channels_last_3d)
+        if compile_cfg is not None:
+            self.backbone.compile(**compile_cfg)
+
+
+@MODELS.register_module()
+class ClipRecognizer2D(_Chunked, Recognizer2D):
+    """Stock ``Recognizer2D`` on clips of one frame, tested as :class:`ClipRecognizer3D`."""
+
+    def extract_feat(self, inputs: Tensor, *args, **kwargs) -> tuple:
+        """(N, M, C, 1, H, W) to the features of N * M frames."""
+        return super().extract_feat(inputs.squeeze(3), *args, **kwargs)

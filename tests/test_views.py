@@ -1,0 +1,217 @@
+"""Test videos as frames, each once, and their views on the device; decoding for both."""
+
+import copy
+from itertools import product
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.runner import Runner
+
+from artnet_mm.compat import prediction_of
+from artnet_mm.datasets import ClipDecode, ClipDecordInit
+from artnet_mm.datasets.synthetic import motion_clip, write_video
+from artnet_mm.models import ClipPreprocessor, ClipRecognizer3D
+
+from .helpers import ROOT, settled_toy, tiny_config
+
+SAMPLER = dict(type='UniformClipSampler', clip_len=4, num_clips=5)
+PACK = dict(type='PackActionInputs')
+SHARED = [
+    dict(type='ClipDecordInit'),
+    SAMPLER,
+    dict(type='ShareFrames'),
+    dict(type='ClipDecode', scale=(34, 26), in_order=True),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'clips')),
+]
+ALL_VIEWS = [dict(type='ClipTenCrop', crop_size=20), dict(type='FormatShape', input_format='NCTHW')]
+RESIZE = dict(type='Resize', scale=(34, 26), keep_ratio=False)
+
+
+def write(path: Path, num_frames: int, codec: str = 'libx264', gop: int = 12) -> Path:
+    """A video of noise, 66 x 50, whose frames differ."""
+    noise = np.random.default_rng(0)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 66, 50, 'yuv420p', gop
+        for _ in range(num_frames):
+            small = noise.integers(0, 256, (10, 12, 3), np.uint8)
+            frame = cv2.resize(small, (66, 50), interpolation=cv2.INTER_CUBIC)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+        container.mux(stream.encode())
+    return path
+
+
+def video(path: Path) -> dict:
+    return dict(filename=str(path), label=1, start_index=0, modality='RGB')
+
+
+def stock_views(path: Path, preprocessor: ClipPreprocessor) -> torch.Tensor:
+    steps = [dict(type='DecordInit'), SAMPLER, dict(type='DecordDecode'), RESIZE, *ALL_VIEWS, PACK]
+    inputs = pseudo_collate([Compose(steps)(video(path))])
+    return preprocessor(inputs)['inputs'][0]
+
+
+@pytest.mark.parametrize('num_frames', [1, 3, 17, 40])
+@pytest.mark.parametrize(('codec', 'suffix'), [('libx264', 'mp4'), ('mpeg4', 'avi')])
+def test_views_of_a_video_are_those_of_ten_crop_bit_for_bit(num_frames, codec, suffix, tmp_path):
+    path = write(tmp_path / f'video.{suffix}', num_frames, codec)
+    preprocessor = ClipPreprocessor([123, 117, 104], std=[1, 2, 3], to_rgb=True, crop_size=20)
+    expected = stock_views(path, preprocessor)
+    sample = Compose(SHARED)(video(path))
+    assert len(sample['inputs']['imgs']) == min(num_frames, 20)
+    (views,) = preprocessor(pseudo_collate([sample]))['inputs']
+    assert len(views) == len(expected) == 50
+    for size in (1, 7, 25, 1000):
+        parts = list(views.split(size))
+        assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+        assert torch.equal(torch.cat(parts), expected)
+
+
+def test_views_of_flow_are_those_of_ten_crop_bit_for_bit(tmp_path):
+    noise = np.random.default_rng(0)
+    for axis, index in product('xy', range(1, 12)):
+        image = noise.integers(0, 256, (50, 66), np.uint8)
+        cv2.imwrite(str(tmp_path / f'flow_{axis}_{index:05d}.png'), image)
+    info = dict(
+        frame_dir=str(tmp_path), total_frames=11, start_index=1, modality='Flow',
+        filename_tmpl='flow_{}_{:05d}.png', label=0,
+    )  # fmt: skip
+    frames = [dict(type='RawFrameDecode'), dict(type='StackFlow'), RESIZE]
+    preprocessor = ClipPreprocessor([128, 100], crop_size=20)
+    stock = Compose([SAMPLER, *frames, *ALL_VIEWS, PACK])(copy.deepcopy(info))
+    expected = preprocessor(pseudo_collate([stock]))['inputs'][0]
+    (views,) = preprocessor(pseudo_collate([Compose(SHARED)(info)]))['inputs']
+    assert torch.equal(torch.cat(list(views.split(9))), expected)
+
+
+def test_a_video_weighs_less_than_an_eighth_in_the_data_loader(tmp_path):
+    """280 frames of 170 x 128 instead of 250 views: what the Kinetics leaves send."""
+    path = tmp_path / 'video.mp4'
+    write_video(path, motion_clip(label=0, seed=0, num_frames=280, size=(170, 128)))
+    pipeline = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py').test_pipeline
+    inputs = Compose(pipeline)(video(path))['inputs']
+    size = sum(value.numel() * value.element_size() for value in inputs.values())
+    assert size < 250 * 3 * 16 * 112 * 112 / 8
+    assert inputs['imgs'].dtype == torch.uint8
+
+
+@pytest.mark.parametrize('in_order', [True, False])
+@pytest.mark.parametrize('scale', [None, (34, 26)])
+def test_frames_are_those_of_decord(in_order, scale, tmp_path):
+    reader = ClipDecordInit()(video(write(tmp_path / 'video.mp4', 30)))
+    needed = np.array([0, 3, 4, 17, 29])
+    expected = reader['video_reader'].get_batch(needed).asnumpy()
+    if scale:
+        expected = np.stack([cv2.resize(frame, scale) for frame in expected])
+    results = ClipDecode(scale, in_order)({**reader, 'frame_inds': needed})
+    assert np.array_equal(results['imgs'], expected)
+    assert results['img_shape'] == expected.shape[1:3]
+    assert 'video_reader' not in results
+
+
+def test_frames_that_ffmpeg_does_not_find_are_read_by_decord(tmp_path):
+    whole = write(tmp_path / 'whole.mp4', 30)
+    results = ClipDecordInit()(video(whole))
+    needed = np.arange(0, 30, 2)
+    expected = results['video_reader'].get_batch(needed).asnumpy()
+    other = write(tmp_path / 'short.mp4', 5)
+    for path in (other, tmp_path / 'missing.mp4', Path(__file__)):
+        results = ClipDecordInit()(video(whole))
+        results |= dict(frame_inds=needed, filename=str(path))
+        assert np.array_equal(ClipDecode(in_order=True)(results)['imgs'], expected)
+
+
+def test_a_batch_of_videos_of_unequal_length_has_the_scores_of_one_at_a_time(tmp_path):
+    model = settled_toy().eval()
+    assert type(model) is ClipRecognizer3D
+    pipeline = Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').test_pipeline
+    pipeline[1].num_clips = 2
+    samples = []
+    for number, frames in enumerate((5, 20, 33)):
+        clip = motion_clip(label=number, seed=number, num_frames=frames)
+        write_video(tmp_path / f'{number}.mp4', clip)
+        samples.append(Compose(pipeline)(video(tmp_path / f'{number}.mp4')))
+    scores = []
+    with torch.no_grad():
+        for batch in ([samples], [[sample] for sample in samples]):
+            tested = [model.test_step(pseudo_collate(part)) for part in batch]
+            scores.append([prediction_of(s.to_dict())[0] for part in tested for s in part])
+    torch.testing.assert_close(torch.stack(scores[0]), torch.stack(scores[1]))
+
+
+def test_no_forward_pass_has_more_views_than_the_limit(tmp_path):
+    model, seen = settled_toy().eval(), []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    model.test_cfg.max_testing_views = 7
+    frames = torch.zeros(16, 64, 86, 3, dtype=torch.uint8)
+    sample = dict(imgs=frames, clips=torch.arange(16)[None])
+    data = Compose([PACK])(dict(imgs=np.zeros(1), label=0))
+    with torch.no_grad():
+        model.test_step(pseudo_collate([{**data, 'inputs': sample}] * 2))
+        model.val_step(pseudo_collate([{**data, 'inputs': torch.zeros(1, 3, 16, 56, 56)}] * 9))
+    assert seen == [7, 3, 7, 3, 7, 2]
+
+
+@pytest.mark.parametrize(
+    ('crop_size', 'shape', 'message'),
+    [
+        (None, (4, 64, 86, 3), 'need data_preprocessor.crop_size'),
+        (65, (4, 64, 86, 3), 'crop_size 65x65 .* is larger than the 86x64 frames'),
+        (56, (4, 64, 86, 2), r'expected clips of \(M, H, W, 3\)'),
+        (56, (64, 86, 3), r'expected clips of \(M, H, W, 3\)'),
+    ],
+)
+def test_frames_that_cannot_be_cropped_are_refused(crop_size, shape, message):
+    preprocessor = ClipPreprocessor([0, 0, 0], crop_size=crop_size)
+    sample = dict(imgs=torch.zeros(shape, dtype=torch.uint8), clips=torch.zeros(1, 4).long())
+    with pytest.raises(ValueError, match=message):
+        preprocessor(dict(inputs={k: [v] for k, v in sample.items()}, data_samples=[None]))
+
+
+def test_channels_last_changes_the_memory_format_alone():
+    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').model
+    views, outputs = torch.randn(2, 1, 3, 16, 56, 56), []
+    for channels_last in (False, True):
+        torch.manual_seed(0)
+        model = MODELS.build({**cfg, 'channels_last': channels_last})
+        outputs.append(model(views, stage='backbone', mode='tensor'))
+    torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-3)
+    assert [x.is_contiguous() for x in outputs] == [True, False]
+    assert outputs[1].is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_folders_of_images_go_through_the_same_leaf(clips, tmp_path, monkeypatch):
+    """FRAMES=1, with the frames of the clips as PNG, gives the videos' own predictions."""
+    names = [line.split() for line in (clips / 'val_list_videos.txt').read_text().splitlines()]
+    lines = []
+    for name, label in names:
+        folder = tmp_path / 'data' / Path(name).stem
+        folder.mkdir(parents=True)
+        with av.open(str(clips / 'videos_val' / name)) as container:
+            for number, frame in enumerate(container.decode(video=0), 1):
+                image = frame.to_ndarray(format='bgr24')
+                cv2.imwrite(str(folder / f'img_{number:05d}.png'), image)
+        lines.append(f'{folder.name} {number} {label}\n')
+    (tmp_path / 'list.txt').write_text(''.join(lines))
+    scores = []
+    for frames in ('0', '1'):
+        monkeypatch.setenv('FRAMES', frames)
+        cfg = tiny_config('artnet_r18_d_kinetics', clips, tmp_path, num_clips=2)
+        cfg.experiment_name = f'frames{frames}'
+        dataset = cfg.test_dataloader.dataset
+        if frames == '1':
+            assert cfg.train_dataloader.dataset.data_root == 'data/kinetics400_frames/'
+            dataset.ann_file, dataset.filename_tmpl = str(tmp_path / 'list.txt'), 'img_{:05d}.png'
+            dataset.data_prefix = dict(img=str(tmp_path / 'data'))
+        torch.manual_seed(0)
+        runner = Runner.from_cfg(cfg)
+        (views,) = runner.model.data_preprocessor(next(iter(runner.test_dataloader)))['inputs']
+        scores.append(torch.cat(list(views.split(5))))
+    assert torch.equal(*scores)
