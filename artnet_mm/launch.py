@@ -83,8 +83,9 @@ def check_dataloader(cfg: Config, key: str) -> None:
     Raises:
         FileNotFoundError: If its list or its folder of videos is missing.
         ValueError: If a line of its list is malformed or, in validation, has no
-            label; if its classes are not the classifier's; or if its batch size
-            is not one that ``max_testing_views`` can serve.
+            label; if its classes are not the classifier's; if its batch size is not
+            one that ``max_testing_views`` can serve; or if its samples are frames and
+            the model takes views.
     """
     loader = cfg.get(key)
     if not loader:
@@ -99,6 +100,14 @@ def check_dataloader(cfg: Config, key: str) -> None:
         if None not in (stated, classes) and stated != classes:
             raise ValueError(
                 f'{name}.num_classes is {stated}, but model.cls_head.num_classes is {classes}'
+            )
+        shared = any(step.get('type') == 'ShareFrames' for step in dataset.get('pipeline') or ())
+        crops = (model.get('data_preprocessor') or {}).get('crop_size')
+        if shared and not (str(model.get('type')).startswith('ClipRecognizer') and crops):
+            raise ValueError(
+                f'{name}.pipeline sends each frame once (ShareFrames): that takes a model.type of '
+                'ClipRecognizer3D or ClipRecognizer2D, and a model.data_preprocessor of type '
+                'ClipPreprocessor with a crop_size'
             )
         kind = dataset.get('type')
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind

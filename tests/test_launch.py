@@ -72,6 +72,18 @@ def test_chunked_views_need_a_batch_of_one_in_the_stock_recognizer(clips):
     check_dataloader(cfg, 'val_dataloader')
 
 
+@pytest.mark.parametrize(
+    'change', [{'type': 'Recognizer3D'}, {'data_preprocessor.crop_size': None}]
+)
+def test_frames_need_a_model_that_makes_views_of_them(change, clips):
+    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py')
+    cfg.merge_from_dict({'test_dataloader.dataset.data_root': str(clips)})
+    check_dataloader(cfg, 'test_dataloader')
+    cfg.merge_from_dict({f'model.{key}': value for key, value in change.items()})
+    with pytest.raises(ValueError, match=r'test_dataloader\.dataset\.pipeline .*ShareFrames'):
+        check_dataloader(cfg, 'test_dataloader')
+
+
 def test_a_tool_ends_with_one_line(clips):
     with pytest.raises(SystemExit, match=r'^error: .*none\.txt does not exist'):
         build_runner(config(clips, ann_file='none.txt'), ('train_dataloader', 'val_dataloader'))

@@ -11,7 +11,7 @@ from mmengine.fileio import load
 
 from artnet_mm.compat import prediction_of
 
-from .helpers import ROOT, as_arguments, run_tool, tiny_options
+from .helpers import ROOT, as_arguments, run_tool, settled_toy, tiny_options
 
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
 KINETICS = ROOT / 'configs/artnet_r18_d_kinetics.py'
@@ -84,6 +84,19 @@ def test_an_unlabeled_test_list_runs_and_its_dump_names_every_video(clips, train
         assert (os.path.basename(sample['filename']), label) == (name, -1)
         assert scores.shape == (10,)
     assert not list(tmp_path.glob('*unfinished*'))
+
+
+def test_deploy_gives_the_scores_of_the_trained_form(clips, tmp_path):
+    torch.save({'state_dict': settled_toy().state_dict()}, tmp_path / 'settled.pth')
+    scores = []
+    for flags in ([], ['--deploy']):
+        dump = tmp_path / f'scores{len(flags)}.pkl'
+        arguments = [*flags, '--dump', dump, *toy_arguments(clips, tmp_path)]
+        run_tool('test.py', TOY, tmp_path / 'settled.pth', *arguments)
+        scores.append(torch.stack([prediction_of(sample)[0] for sample in load(dump)]))
+    before, after = scores
+    assert before.isfinite().all() and not torch.equal(before, after)
+    assert (after - before).abs().max() <= 1e-5 * before.abs().max()
 
 
 def test_two_machines_train_together(clips, tmp_path):

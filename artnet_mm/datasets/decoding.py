@@ -1,7 +1,7 @@
 """Opening and decoding videos and folders of images where the stock way is unsafe or slow."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import av
 import cv2
@@ -40,7 +40,7 @@ class ClipDecordInit(DecordInit):
         return decord.VideoReader(filename, num_threads=self.num_threads)
 
 
-def _in_order(path: str) -> Iterator[np.ndarray]:
+def frames_in_order(path: str) -> Iterator[np.ndarray]:
     """The frames of a video from the first on, RGB (H, W, 3), each valid until the next."""
     with av.open(path) as container:
         stream = container.streams.best('video')
@@ -68,6 +68,7 @@ class ClipDecode(BaseTransform):
     def __init__(self, scale: tuple[int, int] | None = None, in_order: bool = False) -> None:
         self.scale = scale
         self.in_order = in_order
+        self._from_images = (RawFrameDecode(), StackFlow())
 
     def transform(self, results: dict) -> dict:
         """Add ``imgs``, uint8 (M, H, W, C), and ``img_shape``.
@@ -76,26 +77,37 @@ class ClipDecode(BaseTransform):
         ``RawFrameDecode`` requires. Flow has the channels x and y.
         """
         if 'frame_dir' in results:
-            images = map(self._resize, StackFlow()(RawFrameDecode()(results))['imgs'])
+            read, stack = self._from_images
+            images = self._resized(stack(read(results))['imgs'])
         else:
             video, needed = results.pop('video_reader'), results['frame_inds']
             images = self._read_in_order(results['filename'], needed) if self.in_order else []
             if len(images) < len(needed):
-                images = map(self._resize, video.get_batch(needed).asnumpy())
-        results['imgs'] = np.stack(list(images))
+                images = self._resized(video.get_batch(needed).asnumpy())
+        results['imgs'] = np.asarray(images)
         results['img_shape'] = results['imgs'].shape[1:3]
         return results
 
-    def _read_in_order(self, filename: str, needed: np.ndarray) -> list[np.ndarray]:
-        wanted = set(needed.tolist())
+    def _read_in_order(self, filename: str, needed: np.ndarray) -> Sequence[np.ndarray]:
+        """The frames as one array, or nothing where FFmpeg does not find all."""
+        wanted, found, images = set(needed.tolist()), 0, None
         try:
-            frames = enumerate(_in_order(_with_suffix(filename)))
-            frames = (self._resize(frame) for index, frame in frames if index in wanted)
-            return [frame for _, frame in zip(needed, frames)]
+            for index, frame in enumerate(frames_in_order(_with_suffix(filename))):
+                if index not in wanted:
+                    continue
+                frame = self._resized([frame])[0]
+                images = np.empty((len(needed), *frame.shape), np.uint8) if found == 0 else images
+                images[found] = frame
+                found += 1
+                if found == len(needed):
+                    return images
         except (av.FFmpegError, OSError, ValueError):
-            return []
+            pass
+        return ()
 
-    def _resize(self, frame: np.ndarray) -> np.ndarray:
-        if self.scale is None:
-            return frame.copy()
-        return cv2.resize(frame, tuple(self.scale), interpolation=cv2.INTER_LINEAR)
+    def _resized(self, frames: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Frames of the scale; the same ones where they have it already."""
+        size = self.scale and tuple(self.scale)
+        if size is None or size == frames[0].shape[1::-1]:
+            return frames
+        return [cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in frames]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from mmaction.datasets.transforms import Flip, TenCrop
 from mmaction.registry import TRANSFORMS
@@ -89,7 +90,9 @@ class ClipFlip(Flip):
     def _flip_imgs(self, imgs: Sequence[np.ndarray], modality: str) -> list[np.ndarray]:
         if self.direction != 'horizontal':
             return super()._flip_imgs(imgs, modality)
-        return list(mirror(np.stack(imgs), flow=modality == 'Flow'))
+        if modality == 'Flow' or imgs[0].ndim < 3 or imgs[0].shape[-1] != 3:
+            return list(mirror(np.stack(imgs), flow=modality == 'Flow'))
+        return [cv2.flip(image, 1) for image in imgs]  # several times as fast
 
 
 @TRANSFORMS.register_module()
