@@ -6,6 +6,8 @@ from mmaction.datasets import RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
 from mmengine.fileio import exists, get_text
 
+from .broken import BrokenSamples, call_within
+
 
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdigit()
@@ -26,13 +28,31 @@ class CheckedList:
     """Mixin for MMAction2's datasets: errors name the list, the line and the video.
 
     The stock datasets take any label, split names at blanks, and let the decoder's
-    errors through, which do not say what was being decoded. Where ``classes.txt``
+    errors through, which do not say what was being decoded. Here a sample that cannot
+    be read stops a test; in training another takes its place, up to a share. Where ``classes.txt``
     lies beside the list, a name a line by label, the names become
     ``metainfo['classes']``, which checkpoints keep.
     """
 
     delimiter = ' '
     columns = ('path', 'label')
+
+    def __init__(
+        self, *args, max_broken: float = 0.02, timeout: float = 60.0, **kwargs: object
+    ) -> None:
+        if not 0 <= max_broken <= 1 or timeout <= 0:
+            raise ValueError(
+                f'max_broken is a share from 0 to 1 and timeout seconds above 0, got {max_broken} '
+                f'and {timeout}'
+            )
+        self.max_broken, self.timeout = max_broken, timeout
+        super().__init__(*args, **kwargs)
+
+    def full_init(self) -> None:
+        """Read the list."""
+        if not self._fully_initialized:
+            super().full_init()
+            self.broken = BrokenSamples(len(self), self.max_broken)
 
     def load_data_list(self) -> list[dict]:
         """Read ``ann_file``, checking every line.
@@ -71,18 +91,29 @@ class CheckedList:
             )
         return self._describe(path.rstrip(), **info)
 
-    def prepare_data(self, idx: int):
+    def prepare_data(self, idx: int) -> dict | None:
         """Run the pipeline on one video.
 
+        Returns:
+            dict: The sample; None, for which the stock dataset draws another one, if
+            that fails in training.
+
         Raises:
-            RuntimeError: If that fails, naming the video.
+            RuntimeError: If that fails in testing, naming the video, or in training
+                for more than ``max_broken`` of the samples.
         """
+        if not self.test_mode:
+            self.broken.draw()
         try:
-            return super().prepare_data(idx)
+            return call_within(self.timeout, super().prepare_data, idx)
         except Exception as error:
             info = self.get_data_info(idx)
             name = info.get('filename', info.get('frame_dir'))
-            raise RuntimeError(f'cannot read a clip from {name}: {error}') from error
+            problem = f'cannot read a clip from {name}: {error}'
+            if self.test_mode:
+                raise RuntimeError(problem) from error
+            self.broken.fail(idx, problem)
+        return None
 
 
 @DATASETS.register_module()
@@ -96,6 +127,9 @@ class ClipVideoDataset(CheckedList, VideoDataset):
         ann_file (str): List of ``<path> <label>`` lines; of ``<path>`` alone for
             unlabeled test videos, whose paths have no blanks.
         num_classes (int): Labels must be below it.
+        max_broken (float): Share of the training samples that may be replaced because
+            they cannot be read. Defaults to 0.02.
+        timeout (float): Seconds after which reading a sample has failed. Defaults to 60.
         kwargs: Arguments of ``VideoDataset``.
 
     Raises:
@@ -121,6 +155,7 @@ class ClipRawframeDataset(CheckedList, RawframeDataset):
             that of a folder of images and its ``video_id``; ``<path> <frames>``
             for unlabeled test videos, whose paths have no blanks.
         num_classes (int): Labels must be below it.
+        max_broken, timeout (float): As for :class:`ClipVideoDataset`.
         kwargs: Arguments of ``RawframeDataset``.
 
     Raises:

@@ -1,0 +1,87 @@
+"""Samples that cannot be read: counted over the workers of a data loader, and bounded in time."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+
+AT_LEAST = 1000  # samples: of fewer, that many are taken for the share
+
+
+class BrokenSamples:
+    """How many samples of a training run were drawn and could not be read, and which.
+
+    The counts lie in shared memory: all workers forked from one process have the same.
+
+    Args:
+        size (int): Samples of the data set.
+        max_share (float): Of the drawn samples, of which more must not fail.
+    """
+
+    def __init__(self, size: int, max_share: float) -> None:
+        self.max_share = max_share
+        self._counts = torch.zeros(2, dtype=torch.int64).share_memory_()
+        self._named = torch.zeros(size, dtype=torch.bool).share_memory_()
+
+    @property
+    def drawn(self) -> int:
+        """Samples drawn so far."""
+        return int(self._counts[0])
+
+    @property
+    def failed(self) -> int:
+        """Those that could not be read."""
+        return int(self._counts[1])
+
+    def draw(self) -> None:
+        """Count a sample."""
+        self._counts[0] += 1
+
+    def fail(self, index: int, problem: str) -> None:
+        """Count a sample that could not be read; its first time goes into the log.
+
+        Raises:
+            RuntimeError: If these are more than the share.
+        """
+        self._counts[1] += 1
+        if self.failed > self.max_share * max(self.drawn, AT_LEAST):
+            raise RuntimeError(
+                f'{problem}; with it {self.failed} of {self.drawn} training samples could not be '
+                f'read, more than max_broken={self.max_share:g} of at least {AT_LEAST}'
+            )
+        if not self._named[index]:
+            self._named[index] = True
+            print_log(
+                f'{problem}; another sample takes its place ({self.failed} of {self.drawn})',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+def call_within(seconds: float, function: Callable, *args: object) -> Any:
+    """Call a function in a thread of its own, and leave it behind when it hangs.
+
+    A decoder that hangs cannot be interrupted: its thread stays until the process ends.
+
+    Raises:
+        TimeoutError: If it takes longer than ``seconds``.
+    """
+    future: Future = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*args))
+        except Exception as error:  # handed to the caller
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return future.result(timeout=seconds)
+    except TimeoutError:
+        if future.done():  # its own
+            raise
+        raise TimeoutError(f'it took longer than {seconds:g} s') from None
