@@ -105,7 +105,8 @@ def _activate_backward(grad: Tensor, x: Tensor, norm: _Norm, weight: Tensor) -> 
     grad = grad.contiguous(memory_format=layout)
     activated = _activate(x, norm, weight)
     of_weight = _correlate(grad, activated)
-    grad = torch.ops.aten.threshold_backward(_mix(weight.t(), grad), activated, 0)
+    grad = _mix(weight.t(), grad)
+    torch.ops.aten.threshold_backward.grad_input(grad, activated, 0, grad_input=grad)
     del activated
     return of_weight, *norm.backward(grad.to(x.dtype), x)
 

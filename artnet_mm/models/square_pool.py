@@ -24,8 +24,8 @@ class _SquarePool(torch.autograd.Function):
 def square_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
     """Gradient of the responses x (N, C, T, H, W) from that of their codes."""
     # d(w x^2)/dx = 2 w x, shared by both channels of a pair.
-    pairs = _at_least_float32(x).unflatten(1, (-1, 2)) * grad.unsqueeze(2)
-    return pairs.mul_(2 * POOLING_WEIGHT).flatten(1, 2).to(x.dtype)
+    pairs = _at_least_float32(x).unflatten(1, (-1, 2))
+    return (pairs * (2 * POOLING_WEIGHT * grad).unsqueeze(2)).flatten(1, 2).to(x.dtype)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
