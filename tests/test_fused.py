@@ -152,6 +152,25 @@ def test_frozen_normalisation_keeps_its_statistics_and_passes_gradients():
     assert layer.relation_conv.weight.grad.any()
 
 
+@pytest.mark.parametrize('batch', [0, 1])
+def test_statistics_of_one_value_or_none_are_refused_and_move_nothing(batch):
+    layer = SMARTConv3d(4, 8, 3, padding=1)
+    with pytest.raises(ValueError, match='more than one value a channel'):
+        layer(torch.randn(batch, 4, 1, 1, 1))
+    assert layer.relation_norm.running_var.isfinite().all()
+    assert layer.eval()(torch.randn(1, 4, 1, 1, 1)).isfinite().all()
+
+
+def test_frozen_parameters_stay_without_gradients_and_the_others_get_theirs():
+    layer = SMARTConv3d(4, 8, 3, padding=1, bias=False)
+    frozen = [layer.relation_conv.weight, layer.pool_norm.bias, layer.reduction.weight]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    layer(torch.randn(2, 4, 4, 6, 6)).square().mean().backward()
+    for parameter in layer.parameters():
+        assert (parameter.grad is None) == (not parameter.requires_grad)
+
+
 @pytest.mark.parametrize('training', [True, False], ids=['train', 'eval'])
 def test_backbone_compiles_without_graph_breaks_and_computes_the_same(training):
     torch.manual_seed(0)

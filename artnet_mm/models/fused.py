@@ -38,6 +38,8 @@ class _Norm:
     def __init__(self, norm: nn.BatchNorm3d, x: Tensor) -> None:
         self.norm, self.training = norm, norm.training
         if norm.training:
+            if x.numel() <= x.shape[1]:  # as torch's own
+                raise ValueError(f'BN needs more than one value a channel, got {tuple(x.shape)}')
             norm.num_batches_tracked.add_(1)
             running = norm.running_mean, norm.running_var, norm.momentum
             self.mean, self.variance = torch.batch_norm_update_stats(x, *running)
