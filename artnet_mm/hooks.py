@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from mmaction.registry import HOOKS
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -132,5 +132,11 @@ class DeployHook(Hook):
     """Bring the model into its deploy form before a test, after the checkpoint is loaded."""
 
     def before_test(self, runner: Runner) -> None:
-        """Fold the BN layers of the model."""
+        """Fold the BN layers of the model.
+
+        Raises:
+            ValueError: With an ``EMAHook``, which swaps weights at every test.
+        """
+        if any(isinstance(hook, EMAHook) for hook in runner.hooks):
+            raise ValueError('--deploy and EMAHook cannot be used together')
         switch_to_deploy(runner.model)

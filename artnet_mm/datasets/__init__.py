@@ -1,5 +1,5 @@
 from .clip_datasets import ClipRawframeDataset, ClipVideoDataset
-from .decoding import ClipDecode, ClipDecordInit
+from .decoding import ClipDecode, ClipDecordInit, ClipResize
 from .sampling import SegmentClipSampler, ShareFrames, UniformClipSampler
 from .transforms import ClipFlip, ClipTenCrop, StackFlow
 
@@ -8,6 +8,7 @@ __all__ = [
     'ClipDecordInit',
     'ClipFlip',
     'ClipRawframeDataset',
+    'ClipResize',
     'ClipTenCrop',
     'ClipVideoDataset',
     'SegmentClipSampler',

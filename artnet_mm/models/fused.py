@@ -23,12 +23,21 @@ def applies(x: Tensor, *norms: nn.Module) -> bool:
     """Whether :func:`fuse` can stand for a unit with these normalisations.
 
     It knows torch's own BN with running statistics. SyncBN and GroupNorm go their
-    own way, and so does everything under ``torch.compile``, which fuses by itself.
+    own way, and so do models in half precision, everything under ``torch.compile``,
+    which fuses by itself, and traces.
     """
-    known = x.device.type in ('cpu', 'cuda') and not torch.compiler.is_compiling()
-    return known and all(
-        type(norm) is nn.BatchNorm3d and norm.affine and norm.track_running_stats and norm.momentum
-        for norm in norms
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return (
+        x.device.type in ('cpu', 'cuda')
+        and not traced
+        and all(
+            type(norm) is nn.BatchNorm3d
+            and norm.affine
+            and norm.track_running_stats
+            and norm.momentum
+            and norm.weight.dtype in (torch.float32, torch.float64)
+            for norm in norms
+        )
     )
 
 

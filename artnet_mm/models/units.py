@@ -191,8 +191,8 @@ class RelationConv3d(nn.Module):
             return
         self.relation_conv = fold(self.relation_conv, self.relation_norm)
         scale, shift = affine_of(self.pool_norm)
-        self.register_buffer('pool_scale', scale.view(-1, 1, 1, 1))
-        self.register_buffer('pool_shift', shift.view(-1, 1, 1, 1))
+        self.register_buffer('pool_scale', scale.view(1, -1, 1, 1, 1))
+        self.register_buffer('pool_shift', shift.view(1, -1, 1, 1, 1))
         del self.relation_norm, self.pool_norm
 
     def fold_norm(self, norm: nn.Module) -> nn.Module:

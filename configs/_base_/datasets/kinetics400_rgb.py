@@ -40,6 +40,7 @@ test_pipeline = [
     dict(type='UniformClipSampler', clip_len=16, num_clips=25),
     dict(type='ShareFrames'),
     dict(type='ClipDecode', scale=(170, 128), in_order=True),
+    dict(type='ClipResize', scale=(170, 128)),
     dict(type='PackActionInputs', collect_keys=('imgs', 'clips'), meta_keys=meta_keys),
 ]
 
