@@ -34,15 +34,16 @@ ALL_VIEWS = [dict(type='ClipTenCrop', crop_size=20), dict(type='FormatShape', in
 RESIZE = dict(type='Resize', scale=(34, 26), keep_ratio=False)
 
 
-def write(path: Path, num_frames: int, codec: str = 'libx264', gop: int = 12) -> Path:
-    """A video of noise, 66 x 50, whose frames differ."""
+def write(path: Path, num_frames: int, codec: str = 'libx264', size: tuple = (66, 50)) -> Path:
+    """A video of noise whose frames differ."""
     noise = np.random.default_rng(0)
     with av.open(str(path), 'w') as container:
         stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 66, 50, 'yuv420p', gop
+        stream.width, stream.height = size
+        stream.pix_fmt, stream.gop_size = 'yuv420p', 12
         for _ in range(num_frames):
             small = noise.integers(0, 256, (10, 12, 3), np.uint8)
-            frame = cv2.resize(small, (66, 50), interpolation=cv2.INTER_CUBIC)
+            frame = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
         container.mux(stream.encode())
     return path
@@ -114,6 +115,42 @@ def test_frames_are_those_of_decord(in_order, scale, tmp_path):
     assert np.array_equal(results['imgs'], expected)
     assert results['img_shape'] == expected.shape[1:3]
     assert 'video_reader' not in results
+
+
+def turn(path: Path) -> None:
+    """Patch the display matrix of an MP4 to 180 degrees, as cameras write it."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b'tkhd') + 4 + 40
+    matrix = np.frombuffer(content, '>i4', 9, place).copy()
+    assert matrix[0] == matrix[4] == 1 << 16
+    matrix[[0, 4]] *= -1
+    content[place : place + 36] = matrix.tobytes()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize('kind', ['odd', 'turned'])
+def test_frames_that_ffmpeg_gives_otherwise_are_those_of_decord(kind, tmp_path):
+    if kind == 'turned':
+        turn(path := write(tmp_path / 'video.mp4', 12))
+    else:
+        path = write(tmp_path / 'video.avi', 12, 'mpeg4', size=(67, 51))
+    results = ClipDecordInit()(video(path))
+    needed = np.arange(12)
+    expected = results['video_reader'].get_batch(needed).asnumpy()
+    assert np.array_equal(
+        ClipDecode(None, True)({**results, 'frame_inds': needed})['imgs'], expected
+    )
+
+
+def test_a_stock_decoder_in_place_of_ours_gives_the_same_frames(tmp_path):
+    """As MMAction2Inferencer replaces every decoder."""
+    path = write(tmp_path / 'video.mp4', 20)
+    pipeline = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py').test_pipeline
+    expected = Compose(pipeline)(video(path))['inputs']
+    pipeline[0], pipeline[3] = dict(type='DecordInit'), dict(type='DecordDecode')
+    found = Compose(pipeline)(video(path))['inputs']
+    assert torch.equal(found['imgs'], expected['imgs'])
+    assert expected['imgs'].shape[1:] == (128, 170, 3)
 
 
 def test_frames_that_ffmpeg_does_not_find_are_read_by_decord(tmp_path):
