@@ -20,11 +20,21 @@ compat.complete_mmaction_localizers()
 compat.allow_message_hub_in_checkpoints()
 compat.register_checkpoint_loader()
 
-from . import datasets, evaluation, hooks, models  # noqa: E402
+from . import datasets, evaluation, hooks, models, restart  # noqa: E402
 from .zoo import hub  # noqa: E402
 
 _installed = Path(__file__).parent / '.mim'
 ROOT = _installed if _installed.is_dir() else Path(__file__).parents[1]
 """Folder with ``configs/`` and ``tools/``: of the wheel, or the checkout."""
 
-__all__ = ['ROOT', '__version__', 'compat', 'datasets', 'evaluation', 'hooks', 'hub', 'models']
+__all__ = [
+    'ROOT',
+    '__version__',
+    'compat',
+    'datasets',
+    'evaluation',
+    'hooks',
+    'hub',
+    'models',
+    'restart',
+]

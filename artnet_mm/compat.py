@@ -9,6 +9,7 @@ import os
 import sys
 import types
 import warnings
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -122,8 +123,12 @@ def init_cpu_distributed(cfg) -> None:
     if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
     if not torch.distributed.is_initialized():
+        seconds = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout', 1800)
         torch.distributed.init_process_group(
-            'gloo', rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE'])
+            'gloo',
+            rank=int(os.environ['RANK']),
+            world_size=int(os.environ['WORLD_SIZE']),
+            timeout=timedelta(seconds=seconds),
         )
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}

@@ -1,13 +1,16 @@
 """What the command-line tools do before MMEngine's Runner takes over."""
 
 import argparse
+import gc
 import os
 import os.path as osp
+import re
 from pathlib import Path
 
 import torch
 from mmaction.registry import DATASETS
 from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -16,6 +19,8 @@ from .datasets.clip_datasets import CheckedList
 from .hooks import refuse_other_splits
 from .zoo import hub
 
+# What gloo and NCCL say of a process that ended or hangs.
+_LOST = re.compile(r'gloo/|NCCL|ProcessGroup|Connection closed by peer')
 README_DATA = 'README.md, section "Data", tells how to get it'
 
 
@@ -155,19 +160,39 @@ def check(cfg: Config, dataloaders: tuple[str, ...]) -> None:
         raise SystemExit(f'error: {error}') from None
 
 
-def build_runner(cfg: Config, dataloaders: tuple[str, ...]) -> Runner:
-    """Check a run and build its Runner, on several CPU processes too.
+def run(cfg: Config, dataloaders: tuple[str, ...], method: str) -> bool:
+    """Check a run, build its Runner, on several CPU processes too, and let it train or test.
 
     Args:
         cfg (Config): Config of the run, complete.
         dataloaders (tuple[str, ...]): Keys of the data loaders it will use.
+        method (str): Method of MMEngine's Runner, 'train' or 'test'.
 
     Returns:
-        Runner: MMEngine's Runner.
+        bool: True in the main process of the run, which does what is left to do.
 
     Raises:
-        SystemExit: With one line, if the data or the config cannot work.
+        SystemExit: With one line, if the data or the config cannot work, or another
+            process of the run ends or hangs.
     """
     check(cfg, dataloaders)
     compat.init_cpu_distributed(cfg)
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    try:
+        getattr(runner, method)()
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        seconds = cfg.env_cfg.dist_cfg.get('timeout', 1800)
+        raise SystemExit(
+            f'error: another process of this run ended, or did not answer for {seconds} s '
+            f'(env_cfg.dist_cfg.timeout); what it printed before says why. {error}'
+        ) from error
+    main = is_main_process()
+    if torch.distributed.is_initialized():
+        # A thread of gloo that drops a tensor while Python finalizes aborts the process; all of
+        # them end with the last reference to their group, which the model has.
+        del runner
+        gc.collect()
+        torch.distributed.destroy_process_group()
+    return main

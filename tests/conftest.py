@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 import artnet_mm
 from artnet_mm.datasets.synthetic import write_dataset
 
-from .helpers import run_tool
+from .helpers import ROOT, as_arguments, run_tool, tiny_options
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +37,41 @@ def flow_clips(clips, tmp_path_factory) -> Path:
             '--videos', clips / f'videos_{split}', '--out', root, '--method', 'dis',
         )  # fmt: skip
     return root
+
+
+@pytest.fixture
+def train_short(clips, tmp_path):
+    """Train the toy leaf for 8 iterations, saved every 2 and validated every 4.
+
+    Called with a name for the work dir in ``tmp_path`` and the arguments of train.py.
+    """
+    config = tmp_path / 'moments_of_a_run.py'
+    config.write_text(
+        f"_base_ = ['{ROOT / 'configs/artnet_r18_d_toy.py'}']\n"
+        "custom_imports = dict(imports=['artnet_mm', 'tests.moments'])\n"
+        "custom_hooks = [dict(type='MomentHook')]\n"
+        # halved after each validation
+        "param_scheduler = [dict(type='ReduceOnPlateauLR', monitor='acc/nll', rule='less', "
+        'factor=0.5, patience=0, threshold=1e9)]\n'
+    )
+
+    def train(work_dir, *words, processes=1, moment='', of_rank=0, check=True, **more):
+        options = tiny_options(clips) | {
+            'train_cfg.max_iters': 8,
+            'train_cfg.val_interval': 4,
+            'default_hooks.checkpoint.interval': 2,
+            'default_hooks.logger.interval': 1,
+            'optim_wrapper.optimizer.lr': 1e-4,
+            'model.cls_head.dropout_ratio': 0.5,
+            'train_dataloader.num_workers': 2,
+            'train_dataloader.persistent_workers': True,
+        }
+        tool = ('train.py', config) if processes == 1 else ('dist_train.sh', config, processes)
+        return run_tool(
+            *tool, '--work-dir', tmp_path / work_dir, *words,
+            '--cfg-options', *as_arguments(options | more), check=check, PORT='29621',
+            MOMENT=moment, OF_RANK=str(of_rank), DECODED=str(tmp_path / f'{work_dir}.decoded'),
+            CUDA_VISIBLE_DEVICES='',
+        )  # fmt: skip
+
+    return train

@@ -40,30 +40,43 @@ def trained(clips, tmp_path_factory):
 
 def test_dist_train_runs_two_processes_on_a_machine_without_cuda(trained):
     work_dir, output = trained
+    (log,) = work_dir.glob('*/*.log')  # of one process
+    assert log.read_text().count('Iter(train) [2/2]') == 1
     assert 'Distributed training: True' in output
     assert 'GPU number: 2' in output  # MMEngine's word for processes
     assert re.search(r'Iter\(train\) \[2/2\]', output)
     assert (work_dir / 'iter_2.pth').exists()
 
 
-def test_dist_test_dumps_every_video_once_with_the_scores_of_one_process(clips, trained, tmp_path):
-    work_dir, _ = trained
+@pytest.fixture(scope='module')
+def alone(clips, trained, tmp_path_factory):
+    """What a test in one process dumps, and prints."""
+    folder = tmp_path_factory.mktemp('alone')
+    arguments = toy_arguments(clips, folder)
+    result = run_tool('test.py', TOY, trained[0] / 'iter_2.pth', '--dump', *arguments)
+    return folder / 'scores.pkl', result.stdout
+
+
+@pytest.mark.parametrize('processes', [2, 3])  # of ten videos, three do not have equal shares
+def test_dist_test_dumps_every_video_once_with_the_scores_of_one_process(
+    clips, trained, alone, tmp_path, processes
+):
     dump = tmp_path / 'scores.pkl'
     arguments = toy_arguments(clips, tmp_path)
-    run_tool(
-        'dist_test.sh', TOY, work_dir / 'iter_2.pth', 2, *arguments[:2], '--dump', dump,
+    result = run_tool(
+        'dist_test.sh', TOY, trained[0] / 'iter_2.pth', processes, *arguments[:2], '--dump', dump,
         *arguments[2:], PORT='29612', CUDA_VISIBLE_DEVICES='',
     )  # fmt: skip
-    alone = tmp_path / 'alone.pkl'
-    run_tool('test.py', TOY, work_dir / 'iter_2.pth', '--dump', alone, *arguments)
     assert len(load(dump)) == 10
     scores, expected = (
         {result['filename']: prediction_of(result)[0] for result in load(file)}
-        for file in (dump, alone)
+        for file in (dump, alone[0])
     )
     assert sorted(map(os.path.basename, scores)) == sorted(os.listdir(clips / 'videos_val'))
     for name, score in expected.items():
         torch.testing.assert_close(scores[name], score, equal_nan=True, msg=name)
+    figures, same = (re.findall(r'acc/\w+: [\d.]+', out) for out in (result.stdout, alone[1]))
+    assert figures == same and len(figures) >= 6
 
 
 def test_an_unlabeled_test_list_runs_and_its_dump_names_every_video(clips, trained, tmp_path):

@@ -3,9 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmengine.dist import is_main_process
-
-from artnet_mm.launch import build_runner, check, load_config, parse_args
+from artnet_mm.launch import check, load_config, parse_args, run
 
 DATALOADERS = ('test_dataloader',)
 
@@ -41,11 +39,9 @@ def main() -> None:
     if args.check:
         check(cfg, DATALOADERS)
         return
-    runner = build_runner(cfg, DATALOADERS)
     if args.dump:
         dump.parent.mkdir(parents=True, exist_ok=True)
-    runner.test()
-    if args.dump and is_main_process():
+    if run(cfg, DATALOADERS, 'test') and args.dump:
         unfinished.replace(dump)
 
 

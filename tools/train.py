@@ -3,9 +3,9 @@
 import argparse
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
-from artnet_mm.launch import build_runner, check, load_config, parse_args
+from artnet_mm.launch import check, load_config, parse_args, run
+from artnet_mm.restart import latest_checkpoint
 
 DATALOADERS = ('train_dataloader', 'val_dataloader')
 
@@ -39,9 +39,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume:
-        last = find_latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+        last = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
         # Nothing to resume yet: the run starts as without --resume, from its own load_from.
-        cfg.resume, cfg.load_from = bool(last), last or cfg.get('load_from')
+        cfg.resume, cfg.load_from = bool(last), str(last or '') or cfg.get('load_from')
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     if args.seed is not None or args.deterministic:
@@ -59,7 +59,7 @@ def main() -> None:
     if args.check:
         check(cfg, DATALOADERS)
     else:
-        build_runner(cfg, DATALOADERS).train()
+        run(cfg, DATALOADERS, 'train')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 from .clip_datasets import ClipRawframeDataset, ClipVideoDataset
 from .decoding import ClipDecode, ClipDecordInit, ClipResize
 from .sampling import SegmentClipSampler, ShareFrames, UniformClipSampler
+from .seeding import RestartableSampler
 from .transforms import ClipFlip, ClipTenCrop, StackFlow
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     'ClipResize',
     'ClipTenCrop',
     'ClipVideoDataset',
+    'RestartableSampler',
     'SegmentClipSampler',
     'ShareFrames',
     'StackFlow',

@@ -7,6 +7,7 @@ from mmaction.registry import DATASETS
 from mmengine.fileio import exists, get_text
 
 from .broken import BrokenSamples, call_within
+from .seeding import SeededIndex
 
 
 def _is_number(word: str) -> bool:
@@ -92,7 +93,7 @@ class CheckedList:
         return self._describe(path.rstrip(), **info)
 
     def prepare_data(self, idx: int) -> dict | None:
-        """Run the pipeline on one video.
+        """Run the pipeline on one video, seeded by an index that carries a seed.
 
         Returns:
             dict: The sample; None, for which the stock dataset draws another one, if
@@ -102,6 +103,8 @@ class CheckedList:
             RuntimeError: If that fails in testing, naming the video, or in training
                 for more than ``max_broken`` of the samples.
         """
+        if isinstance(idx, SeededIndex):
+            idx.seed_all()
         if not self.test_mode:
             self.broken.draw()
         try:

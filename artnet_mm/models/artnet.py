@@ -151,11 +151,14 @@ class ARTNet(BaseModule):
         shortcut_kernel (int): Kernel size of the projection shortcuts: 1 as in
             the paper, 3 as in the authors' released networks. Defaults to 1.
         norm_cfg (dict): Normalisation, also inside the units. Defaults to BN3d.
+        frozen_stages (int): Stages that are not trained, BN statistics included: 0 for
+            the stem, 1 for stem and stage1, and so on. Defaults to -1, none.
         init_cfg (dict | list): Defaults to Xavier convolutions and BN of scale
             1 and shift 0.
 
     Raises:
-        ValueError: If the depth, the arch, a unit or the shortcut kernel is unknown.
+        ValueError: If the depth, the arch, a unit, the shortcut kernel or the frozen
+            stages are unknown.
 
     Example:
         >>> import torch
@@ -172,9 +175,12 @@ class ARTNet(BaseModule):
         base_channels: int = 64,
         shortcut_kernel: int = 1,
         norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg=DEFAULT_INIT if init_cfg is None else init_cfg)
+        if frozen_stages not in range(-1, 5):
+            raise ValueError(f'frozen_stages must be -1 to 4, got {frozen_stages!r}')
         if depth not in NUM_BLOCKS:
             raise ValueError(f'depth must be one of {list(NUM_BLOCKS)}, got {depth!r}')
         if shortcut_kernel not in (1, 3):
@@ -207,6 +213,19 @@ class ARTNet(BaseModule):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
         self.norm = build_norm_layer(norm_cfg, width)[1]
+        self.frozen_stages = frozen_stages
+        for stage in self._frozen():
+            stage.requires_grad_(False)
+
+    def _frozen(self) -> list[nn.Module]:
+        return [self.stem, *self.stages][: self.frozen_stages + 1]
+
+    def train(self, mode: bool = True) -> 'ARTNet':
+        """Set the mode; frozen stages stay as in inference."""
+        super().train(mode)
+        for stage in self._frozen():
+            stage.eval()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, 8 base, T / 16, H / 16, W / 16), rounded up."""

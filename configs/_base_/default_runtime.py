@@ -13,16 +13,18 @@ default_hooks = dict(
         max_keep_ckpts=3,
         save_best='acc/avg',
         rule='greater',
+        backend_args=dict(backend='whole_files'),
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
     checkpoint_guard=dict(type='CheckpointGuardHook'),
+    restart=dict(type='RestartHook'),
 )
 
 env_cfg = dict(
     cudnn_benchmark=True,  # batches and chunks of views come in a few fixed shapes
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    dist_cfg=dict(backend='nccl', timeout=1800),  # seconds until a hung process ends the run
 )
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=False)
 vis_backends = [dict(type='LocalVisBackend')]

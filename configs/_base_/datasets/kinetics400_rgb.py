@@ -48,7 +48,7 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=8,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='RestartableSampler', shuffle=True),
     dataset=dict(
         ann_file='kinetics400_train_list_videos.txt',
         data_prefix={source: 'videos_train'},

@@ -1,5 +1,5 @@
 # The authors' solver: 250k iterations of 256 clips, the rate divided by 10 at fixed steps.
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=250000, val_interval=5000)
+train_cfg = dict(type='RestartableTrainLoop', max_iters=250000, val_interval=5000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

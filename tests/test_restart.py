@@ -1,0 +1,201 @@
+"""Runs killed with SIGKILL go on as if they had not been: same weights, schedule and log."""
+
+import json
+import pickle
+import re
+import shutil
+import signal
+from collections import Counter
+from itertools import islice
+
+import pytest
+import torch
+from mmaction.registry import DATA_SAMPLERS, DATASETS
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.fileio import get_file_backend
+
+from artnet_mm.datasets.seeding import SeededIndex
+from artnet_mm.restart import latest_checkpoint
+
+ITERS = 8  # of the fixture's runs
+SEED = ('--seed', 3)
+
+
+def scalars(work_dir) -> list[dict]:
+    """What the runs of a work dir logged, without times, the last of each iteration."""
+    logged = {}
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            record = json.loads(line)
+            kind = 'val' if 'acc/top1' in record else 'train'
+            record = {k: v for k, v in record.items() if k not in ('time', 'data_time', 'memory')}
+            logged[record['step'], kind] = record
+    return [logged[key] for key in sorted(logged)]
+
+
+def plain(value):
+    """Tensors and arrays as bytes, so that equal means equal bit for bit, NaN too."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.numpy().tobytes() if isinstance(value, torch.Tensor) else repr(value)
+
+
+def same_run(one, other) -> None:
+    ends = [torch.load(run / f'iter_{ITERS}.pth', weights_only=True) for run in (one, other)]
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert plain(ends[0][key]) == plain(ends[1][key]), key
+    assert scalars(one) == scalars(other)
+    assert len(scalars(one)) == ITERS + 2
+    for ends_of in (one, other):
+        assert sorted(path.name for path in ends_of.glob('iter_*.pth')) == [
+            'iter_4.pth', 'iter_6.pth', 'iter_8.pth'
+        ]  # fmt: skip
+    assert [p.name for p in one.glob('best*')] == [p.name for p in other.glob('best*')]
+
+
+def decoded(tmp_path, work_dir) -> Counter:
+    return Counter(map(int, (tmp_path / f'{work_dir}.decoded').read_text().split()))
+
+
+def test_a_run_killed_again_and_again_is_the_one_never_interrupted(train_short, tmp_path):
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    train_short('whole', *SEED)
+    for moment in ('step 3', 'validation 4', 'writing 6'):
+        result = train_short('killed', *SEED, '--resume', check=False, moment=moment)
+        assert result.returncode == -signal.SIGKILL, result.stdout + result.stderr
+    assert (killed / 'iter_6.pth.unfinished').stat().st_size
+    assert not (killed / 'iter_6.pth').exists()
+    (tmp_path / 'killed.decoded').unlink()
+    train_short('killed', '--resume')
+    same_run(whole, killed)
+    sampler = build_sampler(size=20, seed=3)
+    sampler.start = 4 * 2  # iterations of two clips
+    ahead = 2 * 2 * 2  # prefetched: two batches a worker
+    unseen = Counter(map(int, islice(sampler, 4 * 2 + ahead)))
+    assert decoded(tmp_path, 'killed') <= unseen
+
+
+def test_two_processes_of_which_one_is_killed_go_on_alike_with_a_drawn_seed(train_short, tmp_path):
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    train_short('whole', processes=2)
+    killed.mkdir()
+    shutil.copy(whole / 'iter_4.pth', killed)  # what a run had that was killed after it
+    result = train_short('killed', '--resume', processes=2, check=False, moment='step 7', of_rank=1)
+    assert result.returncode
+    assert re.search(r'exitcode *: -9', result.stderr)
+    train_short('killed', '--resume', processes=2)
+    ends = [torch.load(run / f'iter_{ITERS}.pth', weights_only=True) for run in (whole, killed)]
+    assert plain(ends[0]['state_dict']) == plain(ends[1]['state_dict'])
+    assert plain(ends[0]['optimizer']) == plain(ends[1]['optimizer'])
+    assert [r for r in scalars(whole) if r['step'] > 4] == [
+        r for r in scalars(killed) if r['step'] > 4
+    ]
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_stops(train_short, tmp_path):
+    result = train_short('full', check=False, moment='full 4')
+    assert result.returncode == 1
+    assert 'iter_4.pth cannot be written: File too large' in result.stderr
+    assert '--resume goes on from the last one' in result.stderr
+    left = sorted(path.name for path in (tmp_path / 'full').glob('*.*'))
+    assert left == ['iter_2.pth', 'moments_of_a_run.py']
+    assert latest_checkpoint(tmp_path / 'full').name == 'iter_2.pth'
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A work dir with checkpoints of three iterations."""
+    for step in (9, 100, 1000):
+        torch.save(dict(state_dict=dict(a=torch.zeros(99))), tmp_path / f'iter_{step}.pth')
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/work_dirs/run/iter_1000.pth')
+    return tmp_path
+
+
+def cut(path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def test_the_last_checkpoint_is_the_one_that_is_named(saved):
+    assert latest_checkpoint(saved).name == 'iter_1000.pth'
+    (saved / 'last_checkpoint').write_text(str(saved / 'iter_100.pth'))
+    assert latest_checkpoint(saved).name == 'iter_100.pth'  # 1000 is of an earlier run
+    for lost in ('', 'iter_7.pth'):
+        (saved / 'last_checkpoint').write_text(lost)
+        assert latest_checkpoint(saved).name == 'iter_1000.pth'
+    (saved / 'last_checkpoint').unlink()
+    assert latest_checkpoint(saved).name == 'iter_1000.pth'
+    assert latest_checkpoint(saved / 'none') is None
+
+
+def test_checkpoints_cut_short_are_named_and_the_one_before_is_taken(saved, capsys):
+    cut(saved / 'iter_1000.pth')
+    (saved / 'iter_100.pth').write_bytes(b'')
+    assert latest_checkpoint(saved).name == 'iter_9.pth'
+    said = capsys.readouterr().out
+    assert said.index('iter_1000.pth is cut short') < said.index('iter_100.pth is cut short')
+    assert said.count('trying the checkpoint before it') == 2
+    cut(saved / 'iter_9.pth')
+    with pytest.raises(RuntimeError, match=r'no checkpoint of .* can be loaded'):
+        latest_checkpoint(saved)
+
+
+def build_sampler(size, **kwargs):
+    return DATA_SAMPLERS.build(dict(type='RestartableSampler', dataset=range(size), **kwargs))
+
+
+def test_samplers_of_all_ranks_share_out_the_stock_order_from_any_start():
+    stock = DATA_SAMPLERS.build(dict(type='InfiniteSampler', dataset=range(7), seed=5))
+    order = list(islice(stock, 60))
+    seen_by_one = build_sampler(7, seed=5)
+    alone = list(islice(seen_by_one, 60))
+    assert alone == order
+    assert len({index.seed for index in alone}) == 60
+    for start in (0, 4):
+        shares = []
+        for rank in range(3):
+            sampler = build_sampler(7, seed=5)
+            sampler.rank, sampler.world_size, sampler.start = rank, 3, start
+            shares.append(list(islice(sampler, 16)))
+        together = [index for group in zip(*shares) for index in group]
+        assert together == alone[3 * start :][: len(together)]
+        assert [i.seed for i in together] == [i.seed for i in alone[3 * start :][: len(together)]]
+
+
+@pytest.mark.parametrize(
+    'wrap', [lambda d: d, lambda d: RepeatDataset(d, 3), lambda d: ConcatDataset([d, d])]
+)
+def test_what_is_random_in_a_sample_comes_from_its_index(clips, wrap):
+    pipeline = [
+        dict(type='ClipDecordInit'),
+        dict(type='SegmentClipSampler', clip_len=4),
+        dict(type='ClipDecode', scale=(86, 64)),
+        dict(type='MultiScaleCrop', input_size=32, scales=(1, 0.66), random_crop=True),
+        dict(type='ClipFlip', flip_ratio=0.5),
+        dict(type='FormatShape', input_format='NCTHW'),
+        dict(type='PackActionInputs'),
+    ]
+    dataset = wrap(
+        DATASETS.build(
+            dict(
+                type='ClipVideoDataset', ann_file=str(clips / 'train_list_videos.txt'),
+                num_classes=10, data_prefix=dict(video=str(clips / 'videos_train')),
+                pipeline=pipeline,
+            )
+        )
+    )  # fmt: skip
+    drawn = [pickle.loads(pickle.dumps(SeededIndex(len(dataset) - 1, seed))) for seed in (1, 2, 1)]
+    one, two, again = (dataset[index]['inputs'] for index in drawn)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, two)
+
+
+def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path):
+    backend = get_file_backend(str(tmp_path), backend_args=dict(backend='whole_files'))
+    path = tmp_path / 'new/iter_1.pth'
+    backend.put(b'first', str(path))
+    (tmp_path / 'new/iter_1.pth.unfinished').mkdir()
+    with pytest.raises(OSError, match=r'iter_1\.pth cannot be written: Is a directory'):
+        backend.put(b'second', str(path))
+    assert path.read_bytes() == b'first'
