@@ -115,13 +115,13 @@ class RestartHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Make up for the validation that is due."""
         loop = runner.train_loop
-        validated = runner.message_hub.runtime_info.get('validated_iter')
+        validated = runner.message_hub.runtime_info.get('iter_of_last_validation')
         if isinstance(loop, RestartableTrainLoop) and 0 < loop.iter != validated:
             loop.validate_if_due()
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Keep in checkpoints which iteration was validated."""
-        runner.message_hub.update_info('validated_iter', runner.iter)
+        runner.message_hub.update_info('iter_of_last_validation', runner.iter)
 
 
 @register_backend('whole_files')
