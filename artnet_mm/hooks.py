@@ -1,14 +1,18 @@
-"""What a run may start from, and the form in which a model is tested."""
+"""What a run may start from, go on with and end as."""
 
 import logging
 from collections.abc import Iterator
 
+import torch
 from mmaction.registry import HOOKS
 from mmengine.config import Config
+from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 
+from .datasets.clip_datasets import CheckedList
 from .models import switch_to_deploy
 
 
@@ -125,6 +129,139 @@ class CheckpointGuardHook(Hook):
         """Record the splits that the weights have seen."""
         seen = [*self._trained_on, *_splits(runner.cfg, 'train_dataloader')]
         checkpoint['meta']['trained_on'] = list(dict.fromkeys(seen))
+
+
+@HOOKS.register_module()
+class BatchSizeHook(Hook):
+    """Say the effective batch and the rate in force, and where they are not the recipe's.
+
+    The recipe's batch is ``auto_scale_lr['base_batch_size']``.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Log both once, with a warning where nothing scales the rate."""
+        samples = runner.train_dataloader.batch_size
+        steps = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        batch = runner.world_size * samples * steps
+        rates = sorted(set(runner.optim_wrapper.get_lr()['lr']))  # biases have their own
+        runner.logger.info(
+            f'effective batch: {batch} samples = {runner.world_size} processes x {samples} x '
+            f'{steps} accumulated; rates: {", ".join(f"{rate:g}" for rate in rates)}'
+        )
+        scaling = runner.auto_scale_lr or {}
+        fitting = scaling.get('base_batch_size', batch)
+        if scaling.get('enable'):
+            fitting = runner.world_size * samples  # MMEngine leaves the accumulation out
+        if batch != fitting:
+            runner.logger.warning(
+                f'the rate is one for batches of {fitting} samples, and nothing scales it to '
+                f'{batch}: set optim_wrapper.optimizer.lr, or for the batch '
+                'optim_wrapper.accumulative_counts or train_dataloader.batch_size; '
+                '--auto-scale-lr scales the rate where nothing is accumulated'
+            )
+
+
+def _names(data_batch: dict) -> list[str]:
+    """The videos of a batch, as far as its samples say."""
+    samples = data_batch.get('data_samples') or []
+    keys = ('filename', 'frame_dir')
+    return [str(next((s.get(key) for key in keys if key in s), '?')) for s in samples]
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Stop a training whose loss is not finite, before a checkpoint keeps what it left.
+
+    Args:
+        amp_patience (int): With ``AmpOptimWrapper``, which skips steps of infinite
+            gradients and lowers its scale, only after so many iterations in a row.
+            Defaults to 20.
+    """
+
+    def __init__(self, amp_patience: int = 20) -> None:
+        self.amp_patience = amp_patience
+        self._in_row = 0
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Look at the loss of every process.
+
+        Raises:
+            FloatingPointError: In all processes, naming the samples of those where it
+                is not finite.
+        """
+        losses = map(torch.as_tensor, (outputs or {}).values())
+        wrong = not all(loss.isfinite().all() for loss in losses)
+        anywhere = torch.tensor(float(wrong))
+        all_reduce(anywhere, 'max')
+        self._in_row = self._in_row + 1 if anywhere else 0
+        mixed = isinstance(runner.optim_wrapper, AmpOptimWrapper)
+        if self._in_row < (self.amp_patience if mixed else 1):
+            return
+        batches = all_gather_object(_names(data_batch or {}) if wrong else [])
+        names = '\n'.join(name for batch in batches for name in batch)
+        row = f' for {self._in_row} iterations in a row' if mixed else ''
+        raise FloatingPointError(
+            f'the loss is not finite at iteration {runner.iter + 1}{row}: training stops, and '
+            f'the checkpoints are from before. Samples of the batch:\n{names}'
+        )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep weights and statistics that are not finite out of checkpoints.
+
+        Raises:
+            FloatingPointError: If there are any, naming them.
+        """
+        wrong = [
+            key
+            for key, value in checkpoint['state_dict'].items()
+            if isinstance(value, torch.Tensor) and not value.isfinite().all()
+        ]
+        if wrong:
+            raise FloatingPointError(
+                f'not finite at iteration {runner.iter + 1}: {_enumerate(wrong)}; training stops, '
+                'and the checkpoints are from before'
+            )
+
+
+@HOOKS.register_module()
+class BrokenSamplesHook(Hook):
+    """Name in the log what processes other than the first could not read.
+
+    Args:
+        interval (int): Iterations after which they exchange it. Defaults to 100.
+    """
+
+    def __init__(self, interval: int = 100) -> None:
+        self.interval = interval
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: object = None
+    ) -> None:
+        """Exchange it where several processes train.
+
+        Raises:
+            RuntimeError: If that is more than ``max_broken`` of the samples of all.
+        """
+        last = self.is_last_train_iter(runner)
+        if not runner.distributed or not (self.every_n_train_iters(runner, self.interval) or last):
+            return
+        nested = [runner.train_dataloader.dataset]
+        while nested:
+            dataset = nested.pop(0)
+            inner = getattr(dataset, 'dataset', None)
+            nested += [inner] if inner is not None else getattr(dataset, 'datasets', ())
+            if isinstance(dataset, CheckedList):
+                for index in dataset.broken.share():
+                    runner.logger.warning(
+                        f'cannot read a clip from {dataset.name_of(index)} in another process; '
+                        'another sample takes its place'
+                    )
 
 
 @HOOKS.register_module()

@@ -57,12 +57,12 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _leaves(dataset: dict, key: str) -> list[tuple[str, dict]]:
+def leaves(dataset: dict, key: str) -> list[tuple[str, dict]]:
     """The datasets inside wrappers such as RepeatDataset and ConcatDataset, by key."""
     if 'dataset' in dataset:
-        return _leaves(dataset['dataset'], f'{key}.dataset')
+        return leaves(dataset['dataset'], f'{key}.dataset')
     inner = enumerate(dataset.get('datasets', ()))
-    nested = [leaf for i, d in inner for leaf in _leaves(d, f'{key}.datasets.{i}')]
+    nested = [leaf for i, d in inner for leaf in leaves(d, f'{key}.datasets.{i}')]
     return nested or [(key, dataset)]
 
 
@@ -99,7 +99,7 @@ def check_dataloader(cfg: Config, key: str) -> None:
         raise ValueError(f'{key} has no dataset')
     model = cfg.get('model') or {}
     classes = (model.get('cls_head') or {}).get('num_classes')
-    for name, dataset in _leaves(loader['dataset'], f'{key}.dataset'):
+    for name, dataset in leaves(loader['dataset'], f'{key}.dataset'):
         _check_places(dataset, name)
         stated = dataset.get('num_classes')
         if None not in (stated, classes) and stated != classes:

@@ -1,10 +1,16 @@
-"""What a run may start from, in real fine-tuning runs of one step."""
+"""What a run may start from, go on with and end as, in real runs of one step."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmaction.structures import ActionDataSample
+from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner, load_checkpoint
+
+from artnet_mm.hooks import FiniteLossHook
 
 from .helpers import tiny_config
 
@@ -146,3 +152,44 @@ def test_splits_of_joined_data_sets_are_recorded_and_what_was_trained_may_be_tes
     (guard,) = (hook for hook in runner.hooks if type(hook).__name__ == 'CheckpointGuardHook')
     guard.before_save_checkpoint(runner, saved)
     assert saved['meta']['trained_on'] == [('ucf101', '2')]
+
+
+def test_accumulated_batches_are_counted_and_said_where_the_rate_does_not_fit(run):
+    counts = {'optim_wrapper.accumulative_counts': 4}
+    text = run('artnet_r18_d_ucf101', **counts).text
+    assert 'effective batch: 8 samples = 1 processes x 2 x 4 accumulated; rates: 0.001, 0.002' in (
+        text
+    )
+    assert 'the rate is one for batches of 120 samples, and nothing scales it to 8' in text
+    text = run('artnet_r18_d_ucf101', **counts, **{'auto_scale_lr.enable': True}).text
+    assert 'the rate is one for batches of 2 samples, and nothing scales it to 8' in text
+    text = run('artnet_r18_d_ucf101', **{'auto_scale_lr.enable': True}).text
+    assert 'rates: 1.66667e-05, 3.33333e-05' in text and 'nothing scales it' not in text
+
+
+class Spoil(Hook):
+    """After the first step, a weight that no loss has seen."""
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        runner.model.backbone.norm.running_var[0] = float('inf')
+
+
+def test_weights_that_are_not_finite_get_into_no_checkpoint(run, clips, tmp_path):
+    cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path, **{'train_cfg.max_iters': 1})
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(Spoil())
+    with pytest.raises(FloatingPointError, match=r'iteration 1: backbone\.norm\.running_var;'):
+        runner.train()
+    assert not [*tmp_path.glob('*.pth')]
+
+
+def test_under_mixed_precision_only_a_row_of_infinite_losses_stops():
+    """MMEngine's wrapper refuses to be built without a GPU; the hook asks for its type."""
+    runner = SimpleNamespace(optim_wrapper=object.__new__(AmpOptimWrapper), iter=7)
+    batch = dict(data_samples=[ActionDataSample(metainfo=dict(frame_dir='videos/one'))])
+    hook = FiniteLossHook(amp_patience=3)
+    infinite, finite = (dict(loss=torch.tensor(value)) for value in (float('nan'), 1.0))
+    for outputs in (infinite, infinite, finite, infinite, infinite):
+        hook.after_train_iter(runner, 0, batch, outputs)
+    with pytest.raises(FloatingPointError, match=r'(?s)8 for 3 iterations.*videos/one'):
+        hook.after_train_iter(runner, 0, batch, infinite)

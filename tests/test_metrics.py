@@ -101,10 +101,16 @@ def test_an_evaluator_can_be_used_again():
         assert evaluator.evaluate(5) == pytest.approx(EXPECTED, rel=1e-6)
 
 
-def test_scores_that_are_not_finite_are_said(caplog):
-    samples = from_probabilities(VIDEOS)[:2] + [sample([float('nan')] * 6, 0)]
+def test_scores_that_are_not_finite_count_as_wrong_and_are_said(caplog):
+    unread = [sample([float('nan')] * 6, 5), sample([0.0, math.inf, 0, 0, 0, 0], 1)]
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
-    evaluate(samples)
+    metrics = evaluate(from_probabilities(VIDEOS) + unread)
     logger.removeHandler(caplog.handler)
-    assert 'the scores of 1 of 3 videos are not finite' in caplog.text
+    assert 'the scores of 2 of 7 videos are not finite' in caplog.text
+    wrong = {'acc/top1': 2 / 7, 'acc/top5': 4 / 7, 'acc/avg': 3 / 7, 'acc/expected': 7}
+    wrong['acc/mean1'] = (1 / 3 + 1 / 2 + 0 + 0) / 4  # classes 0, 1, 2 and 5
+    assert metrics == pytest.approx({**EXPECTED, **wrong}, rel=1e-6)
+    nothing = evaluate([sample([float('nan')] * 6, 5)])
+    assert nothing['acc/top1'] == nothing['acc/top5'] == nothing['acc/evaluated'] == 0
+    assert math.isnan(nothing['acc/nll'])

@@ -79,6 +79,37 @@ def test_dist_test_dumps_every_video_once_with_the_scores_of_one_process(
     assert figures == same and len(figures) >= 6
 
 
+def test_videos_that_cannot_be_read_count_as_wrong_where_that_is_asked_for(
+    clips, trained, alone, tmp_path
+):
+    lines = (clips / 'val_list_videos.txt').read_text().splitlines()
+    (tmp_path / 'list.txt').write_text('\n'.join(['first.mp4 1', *lines, 'last.mp4 2']))
+    command = [
+        'test.py', TOY, trained[0] / 'iter_2.pth',
+        *toy_arguments(
+            clips, tmp_path, **{'test_dataloader.dataset.ann_file': tmp_path / 'list.txt'}
+        ),
+    ]  # fmt: skip
+    refused = run_tool(*command, check=False)
+    assert refused.returncode == 1 and 'first.mp4' in refused.stderr
+    result = run_tool(*command[:3], '--count-broken', '--dump', *command[3:])
+    said = result.stdout + result.stderr
+    assert '2 videos could not be read and count as wrong' in said
+    assert 'videos_val/first.mp4: ' in said and 'videos_val/last.mp4: ' in said
+    assert 'acc/evaluated: 10  acc/expected: 12' in said
+    results = {os.path.basename(r['filename']): r for r in load(tmp_path / 'scores.pkl')}
+    readable = {os.path.basename(r['filename']): r for r in load(alone[0])}
+    assert results.keys() - readable.keys() == {'first.mp4', 'last.mp4'}
+    for name, label in (('first.mp4', 1), ('last.mp4', 2)):
+        scores, given = prediction_of(results[name])
+        assert scores.isnan().all() and given == label
+        assert results[name]['video_id'] == name.removesuffix('.mp4')
+    top1, top1_of_readable = (
+        float(re.search(r'acc/top1: ([\d.]+)', text)[1]) for text in (said, alone[1])
+    )
+    assert top1 == pytest.approx(top1_of_readable * 10 / 12, abs=1e-4)
+
+
 def test_an_unlabeled_test_list_runs_and_its_dump_names_every_video(clips, trained, tmp_path):
     """Kinetics' test set (Table 5): no labels, so no accuracy, but the scores of every video."""
     lines = (clips / 'val_list_videos.txt').read_text().splitlines()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from artnet_mm.launch import check, load_config, parse_args, run
+from artnet_mm.launch import check, leaves, load_config, parse_args, run
 
 DATALOADERS = ('test_dataloader',)
 
@@ -22,11 +22,19 @@ def main() -> None:
     parser.add_argument(
         '--deploy', action='store_true', help='fold BN layers first: the same scores in less time'
     )
+    parser.add_argument(
+        '--count-broken',
+        action='store_true',
+        help='go on past videos that cannot be read, count them as wrong and list them',
+    )
     args = parse_args(parser)
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.deploy:
         cfg.custom_hooks = [*cfg.get('custom_hooks', ()), dict(type='DeployHook')]
+    if args.count_broken:
+        for _, dataset in leaves(cfg.test_dataloader.dataset, ''):
+            dataset['count_broken'] = True
     if args.dump:
         dump = Path(cfg.work_dir, 'scores.pkl') if args.dump is True else Path(args.dump)
         if dump.suffix not in ('.pkl', '.pickle'):

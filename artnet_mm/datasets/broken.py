@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 
 AT_LEAST = 1000  # samples: of fewer, that many are taken for the share
@@ -60,6 +61,28 @@ class BrokenSamples:
                 logger='current',
                 level=logging.WARNING,
             )
+
+    def share(self) -> list[int]:
+        """Tell all processes of a run, in each of them, what cannot be read.
+
+        Returns:
+            list[int]: Samples that failed in other processes only, and for the first time.
+
+        Raises:
+            RuntimeError: In all processes, if these are more than the share of all.
+        """
+        mine = self._named.clone()
+        named, counts = mine.to(torch.uint8), self._counts.clone()
+        all_reduce(named, 'max')
+        all_reduce(counts)
+        self._named |= named.bool()
+        drawn, failed = counts.tolist()
+        if failed > self.max_share * max(drawn, AT_LEAST):
+            raise RuntimeError(
+                f'{failed} of {drawn} training samples could not be read in all processes, more '
+                f'than max_broken={self.max_share:g} of at least {AT_LEAST}'
+            )
+        return (named.bool() & ~mine).nonzero().flatten().tolist()
 
 
 def call_within(seconds: float, function: Callable, *args: object) -> Any:

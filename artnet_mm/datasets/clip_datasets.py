@@ -1,6 +1,7 @@
 """MMAction2's lists of videos and of frame folders, read with care."""
 
 import os.path as osp
+from contextlib import suppress
 
 from mmaction.datasets import RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
@@ -39,14 +40,20 @@ class CheckedList:
     columns = ('path', 'label')
 
     def __init__(
-        self, *args, max_broken: float = 0.02, timeout: float = 60.0, **kwargs: object
+        self,
+        *args,
+        max_broken: float = 0.02,
+        timeout: float = 60.0,
+        count_broken: bool = False,
+        **kwargs: object,
     ) -> None:
         if not 0 <= max_broken <= 1 or timeout <= 0:
             raise ValueError(
                 f'max_broken is a share from 0 to 1 and timeout seconds above 0, got {max_broken} '
                 f'and {timeout}'
             )
-        self.max_broken, self.timeout = max_broken, timeout
+        self.max_broken, self.timeout, self.count_broken = max_broken, timeout, count_broken
+        self._stand_in: dict | None = None
         super().__init__(*args, **kwargs)
 
     def full_init(self) -> None:
@@ -92,12 +99,18 @@ class CheckedList:
             )
         return self._describe(path.rstrip(), **info)
 
+    def name_of(self, index: int) -> str:
+        """The file or folder of a sample."""
+        info = self.get_data_info(index)
+        return info.get('filename', info.get('frame_dir'))
+
     def prepare_data(self, idx: int) -> dict | None:
         """Run the pipeline on one video, seeded by an index that carries a seed.
 
         Returns:
-            dict: The sample; None, for which the stock dataset draws another one, if
-            that fails in training.
+            dict: The sample. If that fails in training, None, for which the stock
+            dataset draws another one; in testing with ``count_broken`` another video's
+            with the names and the label of this one, and the problem as ``broken``.
 
         Raises:
             RuntimeError: If that fails in testing, naming the video, or in training
@@ -110,13 +123,28 @@ class CheckedList:
         try:
             return call_within(self.timeout, super().prepare_data, idx)
         except Exception as error:
-            info = self.get_data_info(idx)
-            name = info.get('filename', info.get('frame_dir'))
-            problem = f'cannot read a clip from {name}: {error}'
-            if self.test_mode:
+            problem = f'cannot read a clip from {self.name_of(idx)}: {error}'
+            if not self.test_mode:
+                self.broken.fail(idx, problem)
+                return None
+            if not self.count_broken:
                 raise RuntimeError(problem) from error
-            self.broken.fail(idx, problem)
-        return None
+            return self._stand_in_for({**self.get_data_info(idx), 'broken': problem})
+
+    def _stand_in_for(self, info: dict) -> dict:
+        """A sample of the first video that can be read, under the names of another."""
+        for index in range(len(self)):
+            if self._stand_in:
+                break
+            with suppress(Exception):
+                self._stand_in = call_within(self.timeout, super().prepare_data, index)
+        else:
+            raise RuntimeError(f'{info["broken"]}; nor can any other video of {self.ann_file}')
+        sample = dict(self._stand_in)
+        sample['data_samples'] = named = sample['data_samples'].clone()
+        (getattr(named, 'set_gt_label', None) or named.set_gt_labels)(info['label'])
+        named.set_metainfo({k: v for k, v in info.items() if k in named or k == 'broken'})
+        return sample
 
 
 @DATASETS.register_module()
@@ -133,6 +161,8 @@ class ClipVideoDataset(CheckedList, VideoDataset):
         max_broken (float): Share of the training samples that may be replaced because
             they cannot be read. Defaults to 0.02.
         timeout (float): Seconds after which reading a sample has failed. Defaults to 60.
+        count_broken (bool): In testing, go on past a video that cannot be read and count
+            it as wrong, which needs ``VideoAccuracy``. Defaults to False.
         kwargs: Arguments of ``VideoDataset``.
 
     Raises:
@@ -158,7 +188,7 @@ class ClipRawframeDataset(CheckedList, RawframeDataset):
             that of a folder of images and its ``video_id``; ``<path> <frames>``
             for unlabeled test videos, whose paths have no blanks.
         num_classes (int): Labels must be below it.
-        max_broken, timeout (float): As for :class:`ClipVideoDataset`.
+        max_broken, timeout, count_broken: As for :class:`ClipVideoDataset`.
         kwargs: Arguments of ``RawframeDataset``.
 
     Raises:

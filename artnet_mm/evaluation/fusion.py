@@ -142,8 +142,6 @@ def fuse(
 
 
 def accuracy(scores: Scores) -> dict:
-    """Metrics of ``VideoAccuracy`` over the ``evaluated`` videos with a label; {} if none has."""
+    """Metrics of ``VideoAccuracy`` over the videos with a label; {} if none has."""
     labeled = [pair for pair in scores.values() if pair[1] >= 0]
-    if not labeled:
-        return {}
-    return {**VideoAccuracy().calculate(*map(list, zip(*labeled))), 'evaluated': len(labeled)}
+    return VideoAccuracy().calculate(*map(list, zip(*labeled))) if labeled else {}

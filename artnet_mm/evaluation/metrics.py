@@ -1,10 +1,14 @@
 """Accuracy as the paper reports it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from mmaction.evaluation import AccMetric
 from mmaction.registry import METRICS
 from mmengine.logging import MMLogger
 from scipy.special import log_softmax
+
+from ..compat import prediction_of
 
 
 @METRICS.register_module()
@@ -16,8 +20,10 @@ class VideoAccuracy(AccMetric):
     follows, Sec. 3.3), and does not say how many videos it saw.
 
     ``pred_scores`` are taken to be scores before the softmax, as ``TSNClipHead``
-    gives them with ``average_clips='score'``. Videos without a label are counted
-    as not evaluated.
+    gives them with ``average_clips='score'``. Videos without a label, and those whose
+    scores are not finite, are counted as not evaluated; the latter are wrong. So are
+    videos that could not be read, where the dataset has ``count_broken``: their scores
+    become NaN, in dumps too, and the log lists them.
 
     Args:
         num_videos (int, optional): Size of the official list, to be reported as
@@ -40,27 +46,45 @@ class VideoAccuracy(AccMetric):
         self._expected = self.num_videos or size
         return super().evaluate(size)
 
+    def process(self, data_batch: Sequence, data_samples: Sequence[dict]) -> None:
+        """Keep the scores of a batch; those of a video that could not be read become NaN."""
+        for sample in data_samples:
+            if 'broken' in sample:
+                prediction_of(sample)[0].fill_(float('nan'))
+        super().process(data_batch, data_samples)
+        for result, sample in zip(self.results[-len(data_samples) :], data_samples):
+            result['broken'] = sample.get('broken')
+
     def compute_metrics(self, results: list) -> dict:
         """Metrics of the labeled results, with evaluated and expected counts."""
-        labeled = [r for r in results if r['label'] >= 0]
-        counts = dict(evaluated=len(labeled), expected=self._expected)
-        if len(labeled) != self._expected:
-            MMLogger.get_current_instance().warning(
-                f'{len(labeled)} of {self._expected} videos were evaluated; figures over '
+        logger = MMLogger.get_current_instance()
+        if broken := [result['broken'] for result in results if result['broken']]:
+            lines = '\n'.join(broken)
+            logger.warning(f'{len(broken)} videos could not be read and count as wrong:\n{lines}')
+        labeled = [result for result in results if result['label'] >= 0]
+        metrics = super().compute_metrics(labeled) if labeled else {}
+        counts = dict(evaluated=metrics.pop('evaluated', 0), expected=self._expected)
+        if counts['evaluated'] != self._expected:
+            logger.warning(
+                f'{counts["evaluated"]} of {self._expected} videos were evaluated; figures over '
                 'different sets of videos do not compare'
             )
-        return {**(super().compute_metrics(labeled) if labeled else {}), **counts}
+        return {**metrics, **counts}
 
     def calculate(self, preds: list, labels: list) -> dict:
-        """Metrics of scores, a list of (num_classes,), and labels."""
-        broken = sum(not np.isfinite(scores).all() for scores in preds)
-        if broken:
+        """Metrics of scores, a list of (num_classes,), and labels; not finite ones are wrong."""
+        scores, labels = np.asarray(preds, dtype=np.float64), np.asarray(labels)
+        finite = np.isfinite(scores).all(axis=1)
+        if not finite.all():
             MMLogger.get_current_instance().warning(
-                f'the scores of {broken} of {len(preds)} videos are not finite, so that the '
-                'figures mean nothing'
+                f'the scores of {(~finite).sum()} of {len(finite)} videos are not finite: '
+                'these count as wrong'
             )
-        metrics = super().calculate(preds, labels)
-        log_probs = log_softmax(np.asarray(preds, dtype=np.float64), axis=1)
+        scores[~finite] = 0
+        scores[~finite, labels[~finite]] = -1
+        metrics = super().calculate(list(scores), list(labels))
         metrics['avg'] = (metrics['top1'] + metrics['top5']) / 2
-        metrics['nll'] = -log_probs[np.arange(len(labels)), labels].mean()
+        log_probs = log_softmax(scores[finite], axis=1)[np.arange(finite.sum()), labels[finite]]
+        metrics['nll'] = -log_probs.mean() if finite.any() else float('nan')
+        metrics['evaluated'] = int(finite.sum())
         return metrics

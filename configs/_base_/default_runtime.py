@@ -19,6 +19,9 @@ default_hooks = dict(
     sync_buffers=dict(type='SyncBuffersHook'),
     checkpoint_guard=dict(type='CheckpointGuardHook'),
     restart=dict(type='RestartHook'),
+    batch_size=dict(type='BatchSizeHook'),
+    finite_loss=dict(type='FiniteLossHook'),
+    broken_samples=dict(type='BrokenSamplesHook'),
 )
 
 env_cfg = dict(
