@@ -85,10 +85,14 @@ def read(path: Path, steps: list[dict]) -> np.ndarray | str:
     return frames
 
 
-def compared(frames: np.ndarray, others: np.ndarray) -> str:
-    """Whether these are the other frames, but for what two decoders make of damaged ones."""
-    differ = [i for i, (one, other) in enumerate(zip(frames, others)) if (one != other).any()]
-    if any((frames[i] == other).all() for i in differ for other in others):
+def compared(frames: np.ndarray | str, decord: np.ndarray | str) -> str:
+    """How reading in order ends, against reading with decord."""
+    if isinstance(frames, str):  # decord takes over where FFmpeg fails
+        return frames if isinstance(decord, str) else f'{FINDING}: {frames} in order alone'
+    if isinstance(decord, str):
+        return 'frames in order alone'
+    differ = [i for i, (one, other) in enumerate(zip(frames, decord)) if (one != other).any()]
+    if any((frames[i] == other).all() for i in differ for other in decord):
         return f'{FINDING}: frames of other indices'
     return 'frames, some concealed in another way' if differ else 'frames'
 
@@ -102,13 +106,9 @@ def read_damaged(videos: list[Path], folder: Path, seed: int, number: str) -> st
     path = folder / f'{seed}_{number}{video.suffix}'
     path.write_bytes(damaged(video.read_bytes(), rng))
     train = read(path, TRAIN)
-    decord, in_order = (read(path, [*TEST, dict(DECODE, in_order=way)]) for way in (False, True))
-    if isinstance(decord, str) or isinstance(in_order, str):
-        same = isinstance(in_order, str) and in_order == decord
-        test = in_order if same else f'{FINDING}: frames only with or without in_order'
-    else:
-        test = compared(in_order, decord)
-    outcome = f'training: {train if isinstance(train, str) else "frames"}, testing: {test}'
+    test, in_order = (read(path, [*TEST, dict(DECODE, in_order=way)]) for way in (False, True))
+    ends = 'frames' if isinstance(train, np.ndarray) else train, compared(in_order, test)
+    outcome = 'training: {}, testing: {}'.format(*ends)
     if FINDING not in outcome:
         path.unlink()
     return outcome

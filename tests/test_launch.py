@@ -7,7 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from artnet_mm.launch import check, check_dataloader, load_config, run
+from artnet_mm.launch import load_config
+from artnet_mm.preflight import check, check_dataloader
 
 from .helpers import ROOT
 
@@ -86,7 +87,7 @@ def test_frames_need_a_model_that_makes_views_of_them(change, clips):
 
 def test_a_tool_ends_with_one_line(clips):
     with pytest.raises(SystemExit, match=r'^error: .*none\.txt does not exist'):
-        run(config(clips, ann_file='none.txt'), ('train_dataloader', 'val_dataloader'), 'train')
+        check(config(clips, ann_file='none.txt'), ('train_dataloader', 'val_dataloader'))
 
 
 @pytest.mark.parametrize('wrap', [lambda d: dict(dataset=d, times=2), lambda d: dict(datasets=[d])])

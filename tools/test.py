@@ -3,14 +3,15 @@
 import argparse
 from pathlib import Path
 
-from artnet_mm.launch import check, leaves, load_config, parse_args, run
+from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
+from artnet_mm.preflight import check, leaves
 
 DATALOADERS = ('test_dataloader',)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--dump',
@@ -44,12 +45,12 @@ def main() -> None:
         evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
         dumper = dict(type='DumpResults', out_file_path=str(unfinished))
         cfg.test_evaluator = [*evaluators, dumper]
+    check(cfg, DATALOADERS)
     if args.check:
-        check(cfg, DATALOADERS)
         return
     if args.dump:
         dump.parent.mkdir(parents=True, exist_ok=True)
-    if run(cfg, DATALOADERS, 'test') and args.dump:
+    if run(cfg, 'test') and args.dump:
         unfinished.replace(dump)
 
 

@@ -17,7 +17,7 @@ if [ "$DEVICES" -gt 0 ] && [ "$PROCESSES" -gt "$DEVICES" ]; then
     exit 1
 fi
 # What cannot work is said once, before the processes start.
-python "$TOOLS/$SCRIPT" "${@:3}" --check
+LOCAL_WORLD_SIZE=$PROCESSES python "$TOOLS/$SCRIPT" "${@:3}" --check
 if [ "$DEVICES" -eq 0 ]; then
     echo "no CUDA device: $PROCESSES processes on the CPU, through gloo" >&2
 fi

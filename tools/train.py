@@ -4,14 +4,15 @@ import argparse
 
 from mmengine.config import Config
 
-from artnet_mm.launch import check, load_config, parse_args, run
+from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
+from artnet_mm.preflight import check, examine
 from artnet_mm.restart import latest_checkpoint
 
 DATALOADERS = ('train_dataloader', 'val_dataloader')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('config', help='config file')
+    add_config_arguments(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -56,10 +57,11 @@ def main() -> None:
     add_arguments(parser)
     args = parse_args(parser)
     cfg = merge_args(load_config(args), args)
-    if args.check:
-        check(cfg, DATALOADERS)
-    else:
-        run(cfg, DATALOADERS, 'train')
+    check(cfg, DATALOADERS)
+    if args.check or args.launcher == 'none':  # with others tools/torchrun.sh did, once
+        examine(cfg, DATALOADERS)
+    if not args.check:
+        run(cfg, 'train')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,110 @@
+"""tools/check.py: what is fine and what is not, before the long work."""
+
+import re
+import shutil
+
+import pytest
+import torch
+
+from artnet_mm import preflight
+from artnet_mm.preflight import Examination
+
+from .helpers import ROOT, as_arguments, run_tool, tiny_config, tiny_options
+
+TOY = ROOT / 'configs/artnet_r18_d_toy.py'
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+@pytest.fixture
+def findings(clips, tmp_path):
+    """Function that examines the toy leaf on tiny clips: findings by subject."""
+
+    def examine(name='artnet_r18_d_toy', **options):
+        cfg = tiny_config(name, clips, tmp_path / 'run', **options)
+        return {finding.subject: finding for finding in Examination(cfg, LOADERS)}
+
+    return examine
+
+
+def wrong(findings: dict) -> dict[str, str]:
+    return {name: found.message for name, found in findings.items() if found.fine is False}
+
+
+def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
+    found = findings(**{'train_dataloader.num_workers': 3})
+    assert all(finding.fine for finding in found.values()), wrong(found)
+    assert found['train_dataloader'].message == (
+        '20 samples, of which 3 were read: 1 x 3 x 16 x 56 x 56'
+    )
+    # a batch of 2 clips of 3 x 16 x 56 x 56 bytes, two a worker
+    assert f'{2 * 3 * 16 * 56 * 56 * 2 * 3 / 1e6:.0f} MB needed' in (
+        found['train_dataloader: shared memory'].message
+    )
+    assert re.match(r'3 samples, loss 2\.\d+$', found['a training step'].message)
+    assert found['a test step'].message == 'scores of 10 classes'
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+    'options, subject, message',
+    [
+        ({'train_dataloader.dataset.ann_file': 'no.txt'}, 'train_dataloader', 'no.txt does not'),
+        ({'val_dataloader.dataset.num_classes': 9}, 'val_dataloader', 'is 9, but model.cls_head'),
+        ({'model.backbone.depth': 19}, 'network', 'depth must be one of'),
+        ({'model.cls_head.in_channels': 7}, 'a training step', 'cannot be multiplied'),
+        ({'optim_wrapper.optimizer.lr': 'fast'}, 'a training step', ''),
+        ({'default_hooks.checkpoint.max_keep_ckpts': 1}, 'checkpoints', 'keep 2 or more'),
+        ({'default_hooks.checkpoint.max_keep_ckpts': 10**8}, 'checkpoints', 'keep fewer'),
+        (
+            {'train_dataloader.num_workers': 10**7},
+            'train_dataloader: shared memory',
+            'set a lower train_dataloader.num_workers',
+        ),
+        ({'load_from': 'no.pth'}, 'settings', 'checkpoint no.pth does not exist'),
+        ({'sync_bn': 'torch', 'launcher': 'pytorch'}, 'settings', 'sync_bn needs a GPU'),
+    ],
+)
+def test_what_cannot_work_is_told_where_it_is(findings, options, subject, message):
+    if subject == 'settings' and 'sync_bn' in options and torch.cuda.is_available():
+        pytest.skip('this machine has a GPU')
+    found = wrong(findings(**options))
+    assert message in found[subject]
+    assert set(found) <= {subject, 'a training step', 'a test step'}
+
+
+def test_what_may_be_meant_is_only_pointed_out(findings, clips, tmp_path, monkeypatch):
+    shutil.copytree(clips, tmp_path / 'clips')
+    first = (clips / 'train_list_videos.txt').read_text().split()[0]
+    (tmp_path / 'clips/videos_train' / first).unlink()
+    monkeypatch.setattr(torch, '__version__', '2.9.1')
+    found = findings(
+        **{
+            'train_dataloader.dataset.data_prefix.video': f'{tmp_path}/clips/videos_train',
+            'optim_wrapper.accumulative_counts': 3,
+        }
+    )
+    doubtful = {name: finding.message for name, finding in found.items() if finding.fine is None}
+    assert doubtful.keys() == {'versions', 'train_dataloader', 'checkpoints'}
+    assert 'its 3D convolutions are slow' in doubtful['versions']
+    assert re.search(r'; \d+ others cannot be read', doubtful['train_dataloader'])
+    assert 'a restart loses accumulated gradients' in doubtful['checkpoints']
+
+
+def test_the_tools_print_a_table_and_fail_before_anything_is_written(clips, tmp_path):
+    arguments = ['--work-dir', tmp_path / 'run', '--cfg-options']
+    options = tiny_options(clips)
+    result = run_tool('check.py', TOY, *arguments, *as_arguments(options))
+    assert len(re.findall(r'^fine +', result.stdout, flags=re.MULTILINE)) == 12
+    options['model.cls_head.in_channels'] = 7
+    for tool in ('check.py', 'train.py'):
+        result = run_tool(tool, TOY, *arguments, *as_arguments(options), check=False)
+        assert result.returncode == 1
+        assert re.search(r'^wrong +a training step', result.stdout, flags=re.MULTILINE)
+        assert 'error: a training step: RuntimeError: mat1 and mat2' in result.stderr
+        assert not (tmp_path / 'run').exists()
+
+
+def test_shared_memory_is_that_of_all_processes(findings, monkeypatch):
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '1000000')
+    found = wrong(findings(**{'train_dataloader.num_workers': 1}))
+    assert f'MB needed in {preflight.SHARED_MEMORY}' in found['train_dataloader: shared memory']

@@ -1,0 +1,25 @@
+"""Look at a run before it starts: tools/check.py CONFIG [--cfg-options KEY=VALUE ...]
+
+Reads lists and some samples, looks at disk and shared memory, takes a training step and a test
+step, and shows what is fine and what is not; its exit status is 1 where something is not.
+"""
+
+import argparse
+
+from artnet_mm.launch import add_config_arguments, load_config
+from artnet_mm.preflight import examine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    examine(
+        load_config(parser.parse_args()),
+        ('train_dataloader', 'val_dataloader', 'test_dataloader'),
+    )
+
+
+if __name__ == '__main__':
+    main()
