@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 
-from .datasets.clip_datasets import CheckedList
+from .datasets.clip_datasets import checked_lists
 from .models import switch_to_deploy
 
 
@@ -251,17 +251,12 @@ class BrokenSamplesHook(Hook):
         last = self.is_last_train_iter(runner)
         if not runner.distributed or not (self.every_n_train_iters(runner, self.interval) or last):
             return
-        nested = [runner.train_dataloader.dataset]
-        while nested:
-            dataset = nested.pop(0)
-            inner = getattr(dataset, 'dataset', None)
-            nested += [inner] if inner is not None else getattr(dataset, 'datasets', ())
-            if isinstance(dataset, CheckedList):
-                for index in dataset.broken.share():
-                    runner.logger.warning(
-                        f'cannot read a clip from {dataset.name_of(index)} in another process; '
-                        'another sample takes its place'
-                    )
+        for dataset in checked_lists(runner.train_dataloader.dataset):
+            for index in dataset.broken.share():
+                runner.logger.warning(
+                    f'cannot read a clip from {dataset.name_of(index)} in another process; '
+                    'another sample takes its place'
+                )
 
 
 @HOOKS.register_module()

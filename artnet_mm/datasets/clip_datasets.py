@@ -1,6 +1,8 @@
 """MMAction2's lists of videos and of frame folders, read with care."""
 
 import os.path as osp
+import re
+from collections.abc import Iterator
 from contextlib import suppress
 
 from mmaction.datasets import RawframeDataset, VideoDataset
@@ -10,9 +12,12 @@ from mmengine.fileio import exists, get_text
 from .broken import BrokenSamples, call_within
 from .seeding import SeededIndex
 
+# Controls, and the mark of a list that was appended to another: nobody sees them in a path.
+UNSEEN = re.compile('[\0-\x1f\x7f\ufeff]')
+
 
 def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdigit()
+    return word.isascii() and word.isdigit() and len(word) < 10
 
 
 def _read_lines(path: str) -> list[tuple[int, str]]:
@@ -23,7 +28,7 @@ def _read_lines(path: str) -> list[tuple[int, str]]:
         raise FileNotFoundError(f'annotation file {path} does not exist') from None
     except UnicodeDecodeError as error:
         raise ValueError(f'annotation file {path} is not UTF-8: {error}') from error
-    return list(enumerate(map(str.strip, text.splitlines()), 1))
+    return [(number, line.strip(' \t\r')) for number, line in enumerate(text.split('\n'), 1)]
 
 
 class CheckedList:
@@ -87,17 +92,19 @@ class CheckedList:
     def _parse(self, number: int, line: str) -> dict:
         """What a line says; the label is -1 where a test video has none."""
         path, *numbers = line.rsplit(self.delimiter, len(self.columns) - 1)
+        path = path.rstrip(' \t')
         info = dict(zip(self.columns[1:], [int(n) if _is_number(n) else -1 for n in numbers]))
         missing = len(self.columns) - 1 - len(numbers)
         unlabeled = self.test_mode and missing == 1 and not any(map(str.isspace, path))
         label = info.setdefault('label', -1)
-        if not (unlabeled or 0 <= label < self.num_classes) or info.get('frames', 1) < 1:
+        right = unlabeled or 0 <= label < self.num_classes
+        if not right or info.get('frames', 1) < 1 or not path or UNSEEN.search(path):
             expected = self.delimiter.join(f'<{column}>' for column in self.columns)
             raise ValueError(
                 f'{self.ann_file}, line {number}: expected "{expected}" with a label from 0 to '
-                f'{self.num_classes - 1} (num_classes={self.num_classes}), got {line!r}'
+                f'{self.num_classes - 1} (num_classes={self.num_classes}), got {line[:200]!r}'
             )
-        return self._describe(path.rstrip(), **info)
+        return self._describe(path, **info)
 
     def name_of(self, index: int) -> str:
         """The file or folder of a sample."""
@@ -145,6 +152,15 @@ class CheckedList:
         (getattr(named, 'set_gt_label', None) or named.set_gt_labels)(info['label'])
         named.set_metainfo({k: v for k, v in info.items() if k in named or k == 'broken'})
         return sample
+
+
+def checked_lists(dataset: object) -> Iterator[CheckedList]:
+    """Those in a data set and in wrappers such as RepeatDataset and ConcatDataset."""
+    if isinstance(dataset, CheckedList):
+        yield dataset
+    wrapped = [dataset.dataset] if hasattr(dataset, 'dataset') else []
+    for inner in (*wrapped, *getattr(dataset, 'datasets', ())):
+        yield from checked_lists(inner)
 
 
 @DATASETS.register_module()

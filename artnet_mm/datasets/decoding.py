@@ -19,6 +19,19 @@ def _with_suffix(filename: str) -> str:
     return filename if os.path.splitext(filename)[1] else f'{filename}.mp4'
 
 
+def _check_header(filename: str) -> None:
+    """Refuse what decord 0.6.0 ends the process at, as it makes room for all frames."""
+    size = os.stat(filename).st_size  # decord's own error does not say that a file is missing
+    try:
+        with av.open(filename) as container:
+            stream = container.streams.best('video')
+            stated = stream.frames if stream else 0
+    except (av.FFmpegError, OSError, ValueError):
+        return  # decord says so in its way
+    if stated > size or stated < 0:
+        raise ValueError(f'{filename} states {stated} frames in {size} bytes')
+
+
 @TRANSFORMS.register_module()
 class ClipDecordInit(DecordInit):
     """Stock ``DecordInit`` that lets decord open local files itself.
@@ -36,7 +49,7 @@ class ClipDecordInit(DecordInit):
         if self.io_backend not in ('disk', 'local'):
             return super()._get_video_reader(filename)
         filename = _with_suffix(filename)
-        os.stat(filename)  # decord's own error does not say that a file is missing
+        _check_header(filename)
         return decord.VideoReader(filename, num_threads=self.num_threads)
 
 
@@ -44,18 +57,21 @@ def frames_in_order(path: str) -> Iterator[np.ndarray]:
     """The frames of a video from the first on, RGB (H, W, 3), each valid until the next.
 
     Raises:
-        ValueError: If they are not 8-bit 4:2:0 of even size.
+        ValueError: If they are not 8-bit 4:2:0 of even size, or broken, or there are none.
     """
     with av.open(path) as container:
         stream = container.streams.best('video')
+        if stream is None:
+            raise ValueError(f'{path} has no video')
         stream.codec_context.thread_count = 1  # data loaders have processes
         for frame in container.decode(stream):
             if (
                 frame.format.name not in ('yuv420p', 'yuvj420p')
                 or frame.width % 2
                 or frame.height % 2
+                or frame.is_corrupt
             ):
-                raise ValueError(f'{path} is of a format that FFmpeg converts unlike decord')
+                raise ValueError(f'{path} has frames that FFmpeg gives unlike decord')
             plane = frame.reformat(format='rgb24', threads=1).planes[0]
             rows = np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)
             yield rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)

@@ -71,13 +71,16 @@ def read_list(path: Path) -> list[Entry]:
     except UnicodeDecodeError as error:
         raise ValueError(f'list {path} is not UTF-8: {error}') from error
     entries = []
-    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+    for number, line in enumerate(text.split('\n'), 1):
+        line = line.strip(' \t\r')
         match = LINE.fullmatch(line)
         if match:
             label = [match['label']] if match['label'] else []
             entries.append(Entry(line, match['path'] or line, label))
         elif line:
-            raise ValueError(f'{path}, line {number}: expected "<path> <label>", got {line!r}')
+            raise ValueError(
+                f'{path}, line {number}: expected "<path> <label>", got {line[:200]!r}'
+            )
     if not entries:
         raise ValueError(f'list {path} names no videos')
     return entries
