@@ -21,5 +21,14 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-test: lint
+# The other supported releases of MMAction2 and MMCV, to be put before those of the environment.
+$(VENV)/other/.installed: requirements/other.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(VENV)/other -r $<
+	touch $@
+
+test: lint $(VENV)/other/.installed
 	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/other" $(BIN)/python -m pytest --quiet \
+		tests/test_versions.py tests/test_configs.py tests/test_check.py \
+		-k 'versions or (configs and not leaf_trains) or a_run_that_can_start'
