@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmaction.registry import DATASETS
+from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader
 from . import compat
 from .datasets.clip_datasets import CheckedList, checked_lists
 from .hooks import refuse_other_splits
+from .models import ClipPreprocessor, ClipRecognizer2D, ClipRecognizer3D
 from .zoo import hub
 
 README_DATA = 'README.md, section "Data", tells how to get it'
@@ -58,6 +59,13 @@ def _check_places(dataset: dict, key: str) -> None:
         place = osp.join(dataset.get('data_root') or '', path or '')
         if path and '://' not in place and not osp.exists(place):
             raise FileNotFoundError(f'{place} does not exist ({key}.{name}); {README_DATA}')
+
+
+def _builds(config: dict, *classes: type) -> bool:
+    """Whether the model of a config is of one of these classes."""
+    kind = config.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(kind, type) and issubclass(kind, classes)
 
 
 def check_dataloader(cfg: Config, key: str) -> None:
@@ -89,8 +97,11 @@ def check_dataloader(cfg: Config, key: str) -> None:
                 f'{name}.num_classes is {stated}, but model.cls_head.num_classes is {classes}'
             )
         shared = any(step.get('type') == 'ShareFrames' for step in dataset.get('pipeline') or ())
-        crops = (model.get('data_preprocessor') or {}).get('crop_size')
-        if shared and not (str(model.get('type')).startswith('ClipRecognizer') and crops):
+        preprocessor = model.get('data_preprocessor') or {}
+        fitting = _builds(model, ClipRecognizer3D, ClipRecognizer2D) and _builds(
+            preprocessor, ClipPreprocessor
+        )
+        if shared and not (fitting and preprocessor.get('crop_size')):
             raise ValueError(
                 f'{name}.pipeline sends each frame once (ShareFrames): that takes a model.type of '
                 'ClipRecognizer3D or ClipRecognizer2D, and a model.data_preprocessor of type '

@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.runner import Runner
 from torch import nn
 
 from artnet_mm.models import ARTNet, RelationConv3d, SMARTConv3d, switch_to_deploy
 from artnet_mm.models.deploy import fold
 
-from .helpers import settled_toy
+from .helpers import settled_toy, tiny_config
 
 
 def randomised(model: nn.Module) -> nn.Module:
@@ -78,3 +79,10 @@ def test_units_in_other_backbones_are_deployed_and_the_norms_around_them_stay():
 def test_a_normalisation_without_statistics_cannot_be_folded():
     with pytest.raises(ValueError, match='only BN with running statistics'):
         switch_to_deploy(SMARTConv3d(4, 8, 3, padding=1, norm_cfg=dict(type='GN', num_groups=2)))
+
+
+def test_a_model_whose_weights_are_swapped_at_tests_is_not_folded(clips, tmp_path):
+    cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path)
+    cfg.custom_hooks = [dict(type='EMAHook'), dict(type='DeployHook')]
+    with pytest.raises(ValueError, match='--deploy and EMAHook cannot be used together'):
+        Runner.from_cfg(cfg).test()
