@@ -7,6 +7,7 @@ import resource
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -88,19 +89,19 @@ def examine_one(folder: str, seed: str, run: bool = False) -> tuple[str, str]:
         return 'fine, and trains', done
 
 
-def count(folder: str, seeds: range, run: bool = False, timeout: float = 120) -> Counter:
-    """Outcomes of many; whatever is no outcome of a check has its seed and reason."""
+def outcomes(folder: str, seeds: range, run: bool = False, timeout: float = 120) -> Iterator[str]:
+    """What becomes of many; whatever is no outcome of a check has its seed and reason."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    outcomes: Counter = Counter()
     work = partial(examine_one, folder, run=run)
     for seed, result, reason in process(work, list(map(str, seeds)), 2, timeout):
-        outcomes[result[0] if reason is None else f'seed {seed}: {reason}'] += 1
-    return outcomes
+        yield result[0] if reason is None else f'seed {seed}: {reason}'
 
 
 if __name__ == '__main__':
     number, first = map(int, sys.argv[1:3])
     with tempfile.TemporaryDirectory() as clips:
         write_dataset(Path(clips), num_train=20, num_val=10, num_frames=24)
-        for outcome, times in count(clips, range(first, first + number), run=True).most_common():
-            print(times, outcome)
+        counts: Counter = Counter()
+        for outcome in outcomes(clips, range(first, first + number), run=True):
+            counts[outcome] += 1
+            print(counts.total(), dict(counts), flush=True)

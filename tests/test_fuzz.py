@@ -3,6 +3,8 @@
 More by ``python -m tests.fuzz_inputs`` and ``python -m tests.fuzz_configs``.
 """
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from artnet_mm.datasets.decoding import frames_in_order
 from artnet_mm.datasets.videos import open_video
 from artnet_mm.processes import process
 
-from .fuzz_configs import count
+from .fuzz_configs import outcomes
 from .fuzz_inputs import FINDING, outcomes_of_lists, outcomes_of_videos, whole_videos
 from .test_check_videos import write_avi
 
@@ -29,9 +31,9 @@ def test_a_strange_list_is_read_as_written_or_refused_by_name(tmp_path):
 
 
 def test_a_spoilt_config_is_told_or_can_be_trained(clips):
-    outcomes = count(str(clips), range(100))
-    assert outcomes.keys() == {'fine', 'wrong'}
-    assert outcomes['fine'] > 10
+    counts = Counter(outcomes(str(clips), range(100)))
+    assert counts.keys() == {'fine', 'wrong'}
+    assert counts['fine'] > 10
 
 
 def open_in_words(name: str) -> str:
