@@ -199,8 +199,8 @@ class Examination:
     """Looks at a run as a whole, once and in seconds; nothing of it is written.
 
     Its steps are those of MMEngine's Runner on a few samples of each list, in a work
-    dir that is thrown away, without the weights it starts from and without visualizers
-    but the local one.
+    dir that is thrown away, without the weights it starts from, without compilation, and
+    without visualizers but the local one.
 
     Args:
         cfg (Config): Config of the run, complete.
@@ -250,7 +250,9 @@ class Examination:
                 yield Finding(subject, fine, message, time.monotonic() - start)
         self.runner = None
         gc.collect()
-        torch.cuda.empty_cache()
+        if self.cuda:  # as before, for the run and the peak that it logs
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
     def versions(self) -> str:
         """Releases that are known to be wrong."""
@@ -332,6 +334,8 @@ class Examination:
             self._shorten(cfg.test_dataloader.dataset)
         cfg.work_dir, cfg.launcher, cfg.log_level = self.scratch, 'none', 'ERROR'
         cfg.load_from, cfg.resume = None, False
+        cfg.pop('compile', None)  # takes minutes
+        cfg.model.pop('compile_cfg', None)
         cfg.experiment_name = f'rehearsal_{time.time_ns()}'
         cfg.visualizer = dict(type='ActionVisualizer', vis_backends=[dict(type='LocalVisBackend')])
         self.runner = Runner.from_cfg(cfg)

@@ -40,7 +40,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume:
-        last = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+        try:
+            last = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+        except RuntimeError as error:
+            raise SystemExit(f'error: {error}') from None
         # Nothing to resume yet: the run starts as without --resume, from its own load_from.
         cfg.resume, cfg.load_from = bool(last), str(last or '') or cfg.get('load_from')
     if args.auto_scale_lr:
