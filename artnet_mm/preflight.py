@@ -158,8 +158,8 @@ def check(cfg: Config, dataloaders: tuple[str, ...]) -> None:
     Raises:
         SystemExit: With one line, if the data or the config cannot work.
     """
-    init_default_scope(cfg.get('default_scope', 'mmaction'))
     try:
+        init_default_scope(cfg.get('default_scope', 'mmaction'))
         for key in dataloaders:
             check_dataloader(cfg, key)
         check_settings(cfg)
@@ -316,19 +316,12 @@ class Examination:
         if self.wrong:
             raise Doubt('not tried before that is mended')
         cfg = copy.deepcopy(self.cfg)
-        for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            part = key.removesuffix('_dataloader')
-            if key not in self.dataloaders:
-                for unused in (key, f'{part}_cfg', f'{part}_evaluator'):
-                    cfg[unused] = None
-                continue
+        for key in self.dataloaders:
             # Persistent workers that end with a cycle of garbage take 5 s each to do so.
             cfg[key].persistent_workers = False
             for _, leaf in leaves(cfg[key].dataset, key):
                 leaf['indices'] = 1 if key == 'test_dataloader' else READ
-        if not cfg.get('train_dataloader'):
-            cfg.optim_wrapper = cfg.param_scheduler = None
-        elif not self.cuda:
+        if 'train_dataloader' in self.dataloaders and not self.cuda:
             cfg.train_dataloader.batch_size = min(cfg.train_dataloader.batch_size, READ)
         if 'test_dataloader' in self.dataloaders:
             self._shorten(cfg.test_dataloader.dataset)
