@@ -14,6 +14,8 @@ from mmengine.hooks import Hook
 
 from artnet_mm import restart
 from artnet_mm.datasets import clip_datasets
+from artnet_mm.datasets.seeding import SeededIndex
+from artnet_mm.preflight import READ
 
 MOMENT, DECODED = os.environ['MOMENT'], os.environ['DECODED']
 
@@ -65,7 +67,8 @@ read = clip_datasets.CheckedList.prepare_data
 
 
 def note_and_read(self, idx):
-    if not self.test_mode:
+    of_the_run = isinstance(idx, SeededIndex) and len(self) > READ  # not what is tried before it
+    if of_the_run and not self.test_mode:
         with open(DECODED, 'a') as file:
             file.write(f'{int(idx)}\n')
     return read(self, idx)
