@@ -141,6 +141,8 @@ class BatchSizeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Log both once, with a warning where nothing scales the rate."""
         samples = runner.train_dataloader.batch_size
+        if samples is None:  # a batch sampler has its own
+            return
         steps = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
         batch = runner.world_size * samples * steps
         rates = sorted(set(runner.optim_wrapper.get_lr()['lr']))  # biases have their own
