@@ -2,6 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(abspath $(VENV))/bin
 SEED ?= 0
+JOBS ?= 2
 
 .PHONY: demo test lint
 
@@ -28,7 +29,7 @@ $(VENV)/other/.installed: requirements/other.txt $(VENV)/.installed
 	touch $@
 
 test: lint $(VENV)/other/.installed
-	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/other" $(BIN)/python -m pytest --quiet \
 		tests/test_versions.py tests/test_configs.py tests/test_check.py \
 		-k 'versions or (configs and not leaf_trains) or a_run_that_can_start'

@@ -1,6 +1,7 @@
 """What the command-line tools do before MMEngine's Runner takes over."""
 
 import argparse
+import errno
 import gc
 import os
 import re
@@ -66,12 +67,20 @@ def run(cfg: Config, method: str) -> bool:
         bool: True in the main process of the run, which does what is left to do.
 
     Raises:
-        SystemExit: With one line, if another process of the run ends or hangs.
+        SystemExit: With one line, if another process of the run ends or hangs, or the
+            disk is full.
     """
     compat.init_cpu_distributed(cfg)
     runner = Runner.from_cfg(cfg)
     try:
         getattr(runner, method)()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise SystemExit(
+            f'error: {error}. Checkpoints in {cfg.work_dir} stay as they are; --resume goes on '
+            'from the last one'
+        ) from error
     except RuntimeError as error:
         if not _LOST.search(str(error)):
             raise

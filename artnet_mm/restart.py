@@ -6,11 +6,9 @@ random in a step on the seed and the iteration, so that nothing has to be restor
 """
 
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from . import compat
 from .datasets.seeding import RestartableSampler, seed_of
+from .files import whole_file
 
 
 class _UnseenBatches:
@@ -135,21 +134,14 @@ class WholeFileBackend(LocalBackend):
             OSError: If the file cannot be written; what was there before stays.
         """
         path = Path(filepath)
-        aside = Path(f'{path}.unfinished')
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with aside.open('wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
+            with whole_file(path) as place:
+                place.write_bytes(obj)
         except OSError as error:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
             raise OSError(
+                error.errno,
                 f'{path} cannot be written: {error.strerror} ({len(obj) / 1e6:.0f} MB; '
-                f'{shutil.disk_usage(path.parent).free / 1e6:.0f} MB of the disk are free). '
-                'Checkpoints that are there stay as they are; --resume goes on from the last one'
+                f'{shutil.disk_usage(path.parent).free / 1e6:.0f} MB of the disk are free)',
             ) from error
 
 

@@ -69,7 +69,7 @@ def train_short(clips, tmp_path):
         tool = ('train.py', config) if processes == 1 else ('dist_train.sh', config, processes)
         return run_tool(
             *tool, '--work-dir', tmp_path / work_dir, *words,
-            '--cfg-options', *as_arguments(options | more), check=check, PORT='29621',
+            '--cfg-options', *as_arguments(options | more), check=check,
             MOMENT=moment, OF_RANK=str(of_rank), DECODED=str(tmp_path / f'{work_dir}.decoded'),
             CUDA_VISIBLE_DEVICES='',
         )  # fmt: skip

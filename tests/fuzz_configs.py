@@ -16,8 +16,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from artnet_mm.datasets.synthetic import write_dataset
-from artnet_mm.preflight import check, examine
+from artnet_mm.preflight import check
 from artnet_mm.processes import process
+from artnet_mm.rehearsal import examine
 
 from .helpers import tiny_config
 

@@ -1,6 +1,7 @@
 """What tests of configs and tools share: a real config on tiny data, and a subprocess."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,13 @@ def as_arguments(options: dict) -> list[str]:
     return [f'{key}={value}' for key, value in options.items()]
 
 
+def free_port() -> str:
+    """A port at which the processes of a run can meet."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return str(listener.getsockname()[1])
+
+
 def run_tool(*command: object, check: bool = True, **env: str) -> subprocess.CompletedProcess:
     """Run a tool of the checkout; Python scripts with this interpreter."""
     words = [str(word) for word in command]
@@ -102,9 +110,9 @@ def run_tool(*command: object, check: bool = True, **env: str) -> subprocess.Com
     if words[0].endswith('.py'):
         words.insert(0, sys.executable)
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    threads = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PATH': path}
+    own = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PATH': path, 'PORT': free_port()}
     result = subprocess.run(
-        words, env={**os.environ, **threads, **env}, capture_output=True, text=True, timeout=300
+        words, env={**os.environ, **own, **env}, capture_output=True, text=True, timeout=300
     )
     if check and result.returncode:
         raise AssertionError(f'{words} failed:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}')

@@ -12,10 +12,10 @@ import time
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
-from artnet_mm import restart
+from artnet_mm import files
 from artnet_mm.datasets import clip_datasets
 from artnet_mm.datasets.seeding import SeededIndex
-from artnet_mm.preflight import READ
+from artnet_mm.rehearsal import READ
 
 MOMENT, DECODED = os.environ['MOMENT'], os.environ['DECODED']
 
@@ -39,12 +39,13 @@ class MomentHook(Hook):
             fsync, file = os.fsync, f'iter_{MOMENT.split()[1]}.pth'
 
             def cut_short(descriptor):
-                if file in os.readlink(f'/proc/self/fd/{descriptor}'):
-                    os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+                path = os.readlink(f'/proc/self/fd/{descriptor}')
+                if path.endswith(file):
+                    os.truncate(path, os.path.getsize(path) // 2)
                     send(signal.SIGKILL)
                 fsync(descriptor)
 
-            restart.os.fsync = cut_short
+            files.os.fsync = cut_short
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if MOMENT == f'infinite {batch_idx + 1}' and str(runner.rank) == os.environ['OF_RANK']:

@@ -6,8 +6,8 @@ import shutil
 import pytest
 import torch
 
-from artnet_mm import preflight
-from artnet_mm.preflight import Examination
+from artnet_mm import rehearsal
+from artnet_mm.rehearsal import Examination
 
 from .helpers import ROOT, as_arguments, run_tool, tiny_config, tiny_options
 
@@ -108,4 +108,4 @@ def test_the_tools_print_a_table_and_fail_before_anything_is_written(clips, tmp_
 def test_shared_memory_is_that_of_all_processes(findings, monkeypatch):
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '1000000')
     found = wrong(findings(**{'train_dataloader.num_workers': 1}))
-    assert f'MB needed in {preflight.SHARED_MEMORY}' in found['train_dataloader: shared memory']
+    assert f'MB needed in {rehearsal.SHARED_MEMORY}' in found['train_dataloader: shared memory']

@@ -65,7 +65,7 @@ def test_a_run_killed_again_and_again_is_the_one_never_interrupted(train_short, 
     for moment in ('step 3', 'validation 4', 'writing 6'):
         result = train_short('killed', *SEED, '--resume', check=False, moment=moment)
         assert result.returncode == -signal.SIGKILL, result.stdout + result.stderr
-    assert (killed / 'iter_6.pth.unfinished').stat().st_size
+    assert (killed / 'unfinished_iter_6.pth').stat().st_size
     assert not (killed / 'iter_6.pth').exists()
     (tmp_path / 'killed.decoded').unlink()
     train_short('killed', '--resume')
@@ -195,7 +195,7 @@ def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path):
     backend = get_file_backend(str(tmp_path), backend_args=dict(backend='whole_files'))
     path = tmp_path / 'new/iter_1.pth'
     backend.put(b'first', str(path))
-    (tmp_path / 'new/iter_1.pth.unfinished').mkdir()
+    (tmp_path / 'new/unfinished_iter_1.pth').mkdir()
     with pytest.raises(OSError, match=r'iter_1\.pth cannot be written: Is a directory'):
         backend.put(b'second', str(path))
     assert path.read_bytes() == b'first'

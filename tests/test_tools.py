@@ -11,7 +11,7 @@ from mmengine.fileio import load
 
 from artnet_mm.compat import prediction_of
 
-from .helpers import ROOT, as_arguments, run_tool, settled_toy, tiny_options
+from .helpers import ROOT, as_arguments, free_port, run_tool, settled_toy, tiny_options
 
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
 KINETICS = ROOT / 'configs/artnet_r18_d_kinetics.py'
@@ -34,7 +34,7 @@ def trained(clips, tmp_path_factory):
     """Work dir of a toy trained in two gloo processes."""
     work_dir = tmp_path_factory.mktemp('trained')
     arguments = toy_arguments(clips, work_dir)
-    result = run_tool('dist_train.sh', TOY, 2, *arguments, PORT='29611', CUDA_VISIBLE_DEVICES='')
+    result = run_tool('dist_train.sh', TOY, 2, *arguments, CUDA_VISIBLE_DEVICES='')
     return work_dir, result.stdout + result.stderr
 
 
@@ -65,7 +65,7 @@ def test_dist_test_dumps_every_video_once_with_the_scores_of_one_process(
     arguments = toy_arguments(clips, tmp_path)
     result = run_tool(
         'dist_test.sh', TOY, trained[0] / 'iter_2.pth', processes, *arguments[:2], '--dump', dump,
-        *arguments[2:], PORT='29612', CUDA_VISIBLE_DEVICES='',
+        *arguments[2:], CUDA_VISIBLE_DEVICES='',
     )  # fmt: skip
     assert len(load(dump)) == 10
     scores, expected = (
@@ -146,10 +146,11 @@ def test_deploy_gives_the_scores_of_the_trained_form(clips, tmp_path):
 def test_two_machines_train_together(clips, tmp_path):
     """Two launches that find each other by address and port, as on two machines."""
 
+    nodes = dict(NNODES='2', MASTER_ADDR='127.0.0.1', PORT=free_port(), CUDA_VISIBLE_DEVICES='')
+
     def launch(rank: int):
-        nodes = dict(NNODES='2', NODE_RANK=str(rank), MASTER_ADDR='127.0.0.1', PORT='29614')
         arguments = toy_arguments(clips, tmp_path / str(rank))
-        return run_tool('dist_train.sh', TOY, 1, *arguments, **nodes, CUDA_VISIBLE_DEVICES='')
+        return run_tool('dist_train.sh', TOY, 1, *arguments, **nodes, NODE_RANK=str(rank))
 
     with ThreadPoolExecutor() as pool:
         first, second = pool.map(launch, (0, 1))
@@ -320,7 +321,7 @@ def test_two_processes_take_the_step_of_one_with_twice_the_batch(clips, tmp_path
         if processes == 1:
             run_tool('train.py', config, *arguments, **env)
         else:
-            run_tool('dist_train.sh', config, 2, *arguments, PORT='29613', **env)
+            run_tool('dist_train.sh', config, 2, *arguments, **env)
         starts.append(torch.load(work_dir / 'start.pth', weights_only=True))
         ends.append(torch.load(work_dir / 'iter_1.pth', weights_only=True)['state_dict'])
     torch.testing.assert_close(starts[0], starts[1], rtol=0, atol=0)

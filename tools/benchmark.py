@@ -31,6 +31,7 @@ from artnet_mm.evaluation.benchmark import (
     scaling_of,
     table_of,
 )  # fmt: skip
+from artnet_mm.files import whole_file, write_whole
 from artnet_mm.versions import REQUIREMENTS
 
 GENERATED = re.compile('(?<=<!-- generated -->\n).*(?=<!-- /generated -->)', re.DOTALL)
@@ -108,9 +109,10 @@ def main() -> None:
             path = args.out_dir / f'{name}.md'
             page = path.read_text(encoding='utf-8') if path.exists() else ''
             page = page if GENERATED.search(page) else '<!-- generated -->\n<!-- /generated -->\n'
-            path.write_text(GENERATED.sub(lambda _, text=text: text, page), encoding='utf-8')
+            write_whole(path, GENERATED.sub(lambda _, text=text: text, page))
     if args.out_dir:
-        draw(ratios, rates).savefig(args.out_dir / 'benchmarks.png', dpi=120)
+        with whole_file(args.out_dir / 'benchmarks.png') as place:
+            draw(ratios, rates).savefig(place, dpi=120)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ step, and shows what is fine and what is not; its exit status is 1 where somethi
 import argparse
 
 from artnet_mm.launch import add_config_arguments, load_config
-from artnet_mm.preflight import examine
+from artnet_mm.rehearsal import examine
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from artnet_mm.evaluation.report import (
     read_catalogue,
     sections_of,
 )
+from artnet_mm.files import write_whole
 
 HEADER = """# Model zoo
 
@@ -100,7 +101,7 @@ def write(files: dict[Path, str], check: bool) -> None:
     """Write texts, or fail where a file has another."""
     for path, text in files.items():
         if not check:
-            path.write_text(text, encoding='utf-8')
+            write_whole(path, text)
         elif not path.exists() or path.read_text(encoding='utf-8') != text:
             raise SystemExit(f'error: {path} is not what tools/model_zoo.py generates; run it')
 

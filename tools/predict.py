@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from rich.progress import track
 
 from artnet_mm.compat import prediction_of
 from artnet_mm.datasets.videos import open_video, read_frames
+from artnet_mm.files import whole_file
 
 TOP = 5
 BAR = 30  # characters of a bar that stands for certainty
@@ -64,8 +64,7 @@ def annotate(video: Path, answer: Answer, copy: Path) -> None:
     reader = open_video(video)
     height, width = reader[0].shape[:2]
     scale = max(height / 600, 0.4)
-    unfinished = copy.with_suffix('.part.mp4')
-    with av.open(str(unfinished), 'w') as container:
+    with whole_file(copy) as place, av.open(str(place), 'w') as container:
         rate = Fraction(reader.get_avg_fps()).limit_denominator(1001)
         stream = container.add_stream('libx264', rate=rate)
         # H.264 takes even sizes only.
@@ -81,7 +80,6 @@ def annotate(video: Path, answer: Answer, copy: Path) -> None:
                 )  # fmt: skip
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))
         container.mux(stream.encode())
-    os.replace(unfinished, copy)
 
 
 def main() -> None:
@@ -124,10 +122,11 @@ def main() -> None:
             console.print(f'  {100 * probability:5.1f}% {bar:{BAR}s} {name}')
             rows.append((video, rank, name, f'{probability:.6f}'))
     if args.csv:
-        unfinished = args.csv.with_suffix('.part.csv')
-        with unfinished.open('w', newline='', encoding='utf-8') as file:
+        with (
+            whole_file(args.csv) as place,
+            place.open('w', newline='', encoding='utf-8') as file,
+        ):
             csv.writer(file).writerows([('video', 'rank', 'class', 'probability'), *rows])
-        os.replace(unfinished, args.csv)
     if failed:
         raise SystemExit(f'error: {failed} of {len(args.videos)} videos could not be read')
 

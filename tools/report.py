@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artnet_mm.evaluation.report import LABELS, Section, markdown, measured_sections
+from artnet_mm.files import whole_file, write_whole
 
 COLORS = {'Reported': 'tab:gray', 'Measured': 'tab:blue'}
 HEADER = '# Measured beside the paper\n\nWritten by `tools/report.py`; figures in percent.\n'
@@ -91,11 +92,10 @@ def main() -> None:
     if not args.out:
         return
     if shown:
-        draw(shown).savefig(args.out / 'unfinished.png', dpi=120)
-        (args.out / 'unfinished.png').replace(args.out / 'report.png')
+        with whole_file(args.out / 'report.png') as place:
+            draw(shown).savefig(place, dpi=120)
         text += '\n![Bars of the figures](report.png)\n'
-    (args.out / 'unfinished.md').write_text(text, encoding='utf-8')
-    (args.out / 'unfinished.md').replace(args.out / 'report.md')
+    write_whole(args.out / 'report.md', text)
 
 
 if __name__ == '__main__':

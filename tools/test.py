@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from artnet_mm.files import aside
 from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
 from artnet_mm.preflight import check, leaves
 
@@ -40,10 +41,9 @@ def main() -> None:
         dump = Path(cfg.work_dir, 'scores.pkl') if args.dump is True else Path(args.dump)
         if dump.suffix not in ('.pkl', '.pickle'):
             parser.error(f'--dump writes a .pkl or .pickle file, not {dump}')
-        unfinished = dump.with_suffix(f'.unfinished{dump.suffix}')
         evaluators = cfg.test_evaluator
         evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
-        dumper = dict(type='DumpResults', out_file_path=str(unfinished))
+        dumper = dict(type='DumpResults', out_file_path=str(aside(dump)))
         cfg.test_evaluator = [*evaluators, dumper]
     check(cfg, DATALOADERS)
     if args.check:
@@ -51,7 +51,7 @@ def main() -> None:
     if args.dump:
         dump.parent.mkdir(parents=True, exist_ok=True)
     if run(cfg, 'test') and args.dump:
-        unfinished.replace(dump)
+        aside(dump).replace(dump)
 
 
 if __name__ == '__main__':

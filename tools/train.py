@@ -5,7 +5,8 @@ import argparse
 from mmengine.config import Config
 
 from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
-from artnet_mm.preflight import check, examine
+from artnet_mm.preflight import check
+from artnet_mm.rehearsal import examine
 from artnet_mm.restart import latest_checkpoint
 
 DATALOADERS = ('train_dataloader', 'val_dataloader')

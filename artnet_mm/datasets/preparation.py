@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from ..files import write_whole
 from ..processes import console, run
 
 LINE = re.compile(r'(?P<path>\S.*?) +(?P<label>\d+)|\S+', re.ASCII)
@@ -138,13 +139,6 @@ def check_output_paths(paths: list[str], suffix: str) -> None:
                 raise ValueError(f'{path} would be written into {folder}, as {sources[folder]} is')
 
 
-def write_aside(path: Path, text: str) -> None:
-    """Write a file that is there as a whole or not at all."""
-    aside = path.with_name(f'{path.name}.part')
-    aside.write_text(text, encoding='utf-8')
-    os.replace(aside, path)
-
-
 def write_lists(
     lists: Lists, out: Path, line: Callable[[Entry], str], failures: dict[str, str], word: str
 ) -> None:
@@ -154,16 +148,16 @@ def write_lists(
     """
     for path, entries in lists.items():
         lines = [f'{line(entry)}\n' for entry in entries if entry.path not in failures]
-        write_aside(out / path.name, ''.join(lines))
+        write_whole(out / path.name, ''.join(lines))
         failed = dict.fromkeys(entry.path for entry in entries if entry.path in failures)
         place = out / f'{path.stem}_{word}.txt'
         if failed:
-            write_aside(place, ''.join(f'{name}\t{failures[name]}\n' for name in failed))
+            write_whole(place, ''.join(f'{name}\t{failures[name]}\n' for name in failed))
         else:
             place.unlink(missing_ok=True)
         classes = path.with_name('classes.txt')
         if classes.exists():
-            write_aside(out / classes.name, classes.read_text(encoding='utf-8'))
+            write_whole(out / classes.name, classes.read_text(encoding='utf-8'))
 
 
 def keep_settings(out: Path, folder: Path, settings: dict) -> None:
@@ -180,7 +174,7 @@ def keep_settings(out: Path, folder: Path, settings: dict) -> None:
                 f'{other} is there already and is not the work of this tool, which has left no '
                 f'{path}: give another --out'
             )
-        return write_aside(path, f'{json.dumps(settings, indent=2)}\n')
+        return write_whole(path, f'{json.dumps(settings, indent=2)}\n')
     kept = json.loads(path.read_text(encoding='utf-8'))
     differing = [
         f'{key} {kept.get(key)} (now {settings.get(key)})'

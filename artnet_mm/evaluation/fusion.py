@@ -10,6 +10,7 @@ from mmengine.fileio import dump, load
 from scipy.special import log_softmax, logsumexp
 
 from ..compat import prediction_of
+from ..files import whole_file
 from .metrics import VideoAccuracy
 
 Scores = dict[str, tuple[np.ndarray, int]]
@@ -79,9 +80,8 @@ def write_scores(scores: Scores, file: str | Path) -> None:
         (getattr(sample, 'set_pred_score', None) or sample.set_pred_scores)(torch.tensor(values))
         (getattr(sample, 'set_gt_label', None) or sample.set_gt_labels)(label)
         samples.append(sample.to_dict())
-    unfinished = Path(f'{file}.unfinished')
-    dump(samples, unfinished, file_format='pkl')
-    unfinished.replace(file)
+    with whole_file(file) as place:
+        dump(samples, place, file_format='pkl')
 
 
 def _listed(videos: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from ..files import whole_file
+
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex digits."""
@@ -21,12 +23,8 @@ def save_checkpoint(checkpoint: dict, path: Path) -> None:
     Raises:
         OSError: If it cannot be written; what was there before stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(f'{path}.unfinished')
-    with unfinished.open('wb') as file:
+    with whole_file(path) as place, place.open('wb') as file:
         try:
             torch.save(checkpoint, file)
         except RuntimeError as error:  # what torch makes of a full disk
-            unfinished.unlink()
             raise OSError(f'{path} cannot be written: {error.__context__ or error}') from None
-    unfinished.replace(path)

@@ -19,6 +19,7 @@ from rich.progress import DownloadColumn, Progress
 
 from .. import __version__
 from ..compat import load_from_local
+from ..files import write_whole
 from . import save_checkpoint, sha256_of
 
 PREFIX = 'artnet://'
@@ -79,12 +80,6 @@ def _read(path: Path) -> str:
     return path.read_text(encoding='utf-8') if path.exists() else ''
 
 
-def _write(path: Path, text: str) -> None:
-    part = _beside(path, 'part')
-    part.write_text(text, encoding='utf-8')
-    os.replace(part, path)
-
-
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
@@ -105,7 +100,7 @@ def _accept(file: Path, source: Path) -> None:
         again = f'to download it again, delete {source}, if it is there'
         raise ValueError(f'the SHA-256 of {source.name} is {digest}, but {wrong}; {again}')
     if not known:
-        _write(record, f'{digest}  {source.name}\n')
+        write_whole(record, f'{digest}  {source.name}\n')
 
 
 def _provenance(place: _Place) -> str:
@@ -175,7 +170,7 @@ def _receive(response: HTTPResponse, url: str, part: Path, have: int) -> object:
             if not have:  # and so nothing is left of another file
                 origin.unlink(missing_ok=True)
                 if validator := _validator(response.headers):
-                    _write(origin, f'{url}\n{validator}')
+                    write_whole(origin, f'{url}\n{validator}')
             task = bar.add_task(part.stem, total=total, completed=have)
             while block := response.read(1 << 16):
                 file.write(block)
@@ -240,7 +235,7 @@ def _provide(place: _Place, timeout: float) -> None:
         print_log(note, logger='current')
     meta = {**conversion.meta, 'converted_from': source.name}
     save_checkpoint(dict(meta=meta, state_dict=conversion.state_dict), checkpoint)
-    _write(_beside(checkpoint, 'sha256'), _provenance(place))
+    write_whole(_beside(checkpoint, 'sha256'), _provenance(place))
 
 
 def fetch(name: str, timeout: float = TIMEOUT) -> Path:

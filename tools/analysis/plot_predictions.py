@@ -18,6 +18,7 @@ from mmaction.evaluation import ConfusionMatrix
 from mmengine.fileio import load
 
 from artnet_mm.compat import prediction_of
+from artnet_mm.files import whole_file
 
 FRAMES = 5
 
@@ -36,7 +37,8 @@ def draw_confusion(scores: torch.Tensor, labels: torch.Tensor, classes: list, ou
     axes.set_xticks(range(len(classes)), classes, rotation=60, ha='right')
     axes.set_yticks(range(len(classes)), classes)
     axes.set(xlabel='predicted', ylabel='true')
-    figure.savefig(out, dpi=120)
+    with whole_file(out) as place:
+        figure.savefig(place, dpi=120)
 
 
 def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
@@ -69,7 +71,8 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
         axes[0].set_ylabel(classes[label], rotation=0, ha='right', va='center')
         for axis in axes:
             axis.set(xticks=[], yticks=[])
-    figure.savefig(out, dpi=120)
+    with whole_file(out) as place:
+        figure.savefig(place, dpi=120)
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
+from artnet_mm.files import whole_file
+
 
 def read_scalars(work_dir: Path) -> list[dict]:
     """Every record that a run logged in all its sessions, in order.
@@ -46,7 +48,8 @@ def main() -> None:
     for axes in (losses, accuracies):
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(args.out, dpi=120)
+    with whole_file(args.out) as place:
+        figure.savefig(place, dpi=120)
 
 
 if __name__ == '__main__':
