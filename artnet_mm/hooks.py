@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 
-from .datasets.clip_datasets import checked_lists
+from .datasets.clip_datasets import CheckedList, lists_in
 from .models import switch_to_deploy
 
 
@@ -174,6 +174,9 @@ def _names(data_batch: dict) -> list[str]:
 class FiniteLossHook(Hook):
     """Stop a training whose loss is not finite, before a checkpoint keeps what it left.
 
+    Under mixed precision such a step is skipped as a whole: the BN statistics are put
+    back too, which the forward pass has spoilt for good.
+
     Args:
         amp_patience (int): With ``AmpOptimWrapper``, which skips steps of infinite
             gradients and lowers its scale, only after so many iterations in a row.
@@ -183,6 +186,14 @@ class FiniteLossHook(Hook):
     def __init__(self, amp_patience: int = 20) -> None:
         self.amp_patience = amp_patience
         self._in_row = 0
+        self._buffers: list[torch.Tensor] = []
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Keep the buffers of before the step."""
+        if isinstance(runner.optim_wrapper, AmpOptimWrapper):
+            self._buffers = [buffer.clone() for buffer in runner.model.buffers()]
 
     def after_train_iter(
         self,
@@ -203,6 +214,9 @@ class FiniteLossHook(Hook):
         all_reduce(anywhere, 'max')
         self._in_row = self._in_row + 1 if anywhere else 0
         mixed = isinstance(runner.optim_wrapper, AmpOptimWrapper)
+        if self._in_row and mixed:
+            for buffer, before in zip(runner.model.buffers(), self._buffers):
+                buffer.copy_(before)
         if self._in_row < (self.amp_patience if mixed else 1):
             return
         batches = all_gather_object(_names(data_batch or {}) if wrong else [])
@@ -235,12 +249,33 @@ class FiniteLossHook(Hook):
 class BrokenSamplesHook(Hook):
     """Name in the log what processes other than the first could not read.
 
+    Checkpoints keep it, so that a resumed run counts on and names nothing again.
+
     Args:
         interval (int): Iterations after which they exchange it. Defaults to 100.
     """
 
     def __init__(self, interval: int = 100) -> None:
         self.interval = interval
+        self._loaded: list[dict] = []
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the counts, for a run that is resumed."""
+        self._loaded = checkpoint.get('broken_samples', [])
+
+    def before_train(self, runner: Runner) -> None:
+        """Go on from the counts of a run that is resumed."""
+        if runner.iter:
+            for dataset, state in zip(self._lists(runner), self._loaded):
+                dataset.broken.load_state_dict(state)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the counts into a checkpoint."""
+        checkpoint['broken_samples'] = [d.broken.state_dict() for d in self._lists(runner)]
+
+    @staticmethod
+    def _lists(runner: Runner) -> list[CheckedList]:
+        return list(lists_in(runner.train_dataloader.dataset))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: object = None
@@ -253,7 +288,7 @@ class BrokenSamplesHook(Hook):
         last = self.is_last_train_iter(runner)
         if not runner.distributed or not (self.every_n_train_iters(runner, self.interval) or last):
             return
-        for dataset in checked_lists(runner.train_dataloader.dataset):
+        for dataset in self._lists(runner):
             for index in dataset.broken.share():
                 runner.logger.warning(
                     f'cannot read a clip from {dataset.name_of(index)} in another process; '

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from . import compat
 
 # What gloo and NCCL say of a process that ended or hangs.
-_LOST = re.compile(r'gloo/|NCCL|ProcessGroup|Connection closed by peer')
+_LOST = re.compile(r'gloo/gloo/|NCCL error|ProcessGroup|Connection closed by peer')
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def run(cfg: Config, method: str) -> bool:
             'from the last one'
         ) from error
     except RuntimeError as error:
-        if not _LOST.search(str(error)):
+        if not (torch.distributed.is_initialized() and _LOST.search(str(error))):
             raise
         seconds = cfg.env_cfg.dist_cfg.get('timeout', 1800)
         raise SystemExit(

@@ -54,9 +54,10 @@ def check_dataloader(cfg: Config, key: str) -> None:
     Raises:
         FileNotFoundError: If its list or its folder of videos is missing.
         ValueError: If a line of its list is malformed or, in validation, has no
-            label; if its classes are not the classifier's; if its batch size is not
-            one that ``max_testing_views`` can serve; or if its samples are frames and
-            the model takes views.
+            label; if its classes are not the classifier's; if broken videos are to be
+            counted by a metric that cannot; if its batch size is not one that
+            ``max_testing_views`` can serve; or if its samples are frames and the model
+            takes views.
     """
     loader = cfg.get(key)
     if not loader:
@@ -93,6 +94,14 @@ def check_dataloader(cfg: Config, key: str) -> None:
                     f'{unlabeled} of {len(infos)} videos of {name}.ann_file have no label, and '
                     'validation needs them'
                 )
+        evaluators = cfg.get(key.replace('dataloader', 'evaluator')) or ()
+        evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
+        others = {e['type'] for e in evaluators} - {'VideoAccuracy', 'DumpResults'}
+        if dataset.get('count_broken') and others:
+            raise ValueError(
+                f'{name}.count_broken (--count-broken) takes VideoAccuracy, which counts broken '
+                f'videos as wrong; {", ".join(map(str, others))} would take others for them'
+            )
     views = (model.get('test_cfg') or {}).get('max_testing_views')
     stock = model.get('type') == 'Recognizer3D'
     if key != 'train_dataloader' and stock and views and loader.get('batch_size', 1) != 1:

@@ -9,7 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from mmaction.registry import DATASETS
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -27,7 +29,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from torch.utils.data import DataLoader
 
-from .datasets.clip_datasets import checked_lists
+from .datasets.clip_datasets import CheckedList, lists_in
 from .preflight import check_dataloader, check_settings, in_words, leaves
 
 READ = 3  # samples of a list that are read
@@ -49,23 +51,48 @@ class Finding:
     seconds: float
 
 
+class _Enough(Exception):
+    """Ends the training of a rehearsal."""
+
+
 class _OneIteration(Hook):
     """Ends a training after its first iteration, whose losses it keeps."""
 
     priority = 'LOWEST'
+    logged: dict | None = None
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: object = None
     ) -> None:
         self.logged = outputs
-        runner.train_loop.stop_training = True
+        raise _Enough
+
+
+@register_backend('nowhere')
+class _Nowhere(LocalBackend):
+    """Where the checkpoints of a rehearsal go; keeps the size of the last one."""
+
+    size = 0
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Keep nothing but its size, in bytes."""
+        _Nowhere.size = len(obj)
+
+
+def _can_be_shortened(dataset: dict) -> bool:
+    """Whether a data set is one of BaseDataset's kind, maybe in MMEngine's own wrappers."""
+    kind = dataset.get('type')
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets') or ()
+    known = (ConcatDataset, RepeatDataset, ClassBalancedDataset) if inner else BaseDataset
+    return isinstance(kind, type) and issubclass(kind, known) and all(map(_can_be_shortened, inner))
 
 
 class Examination:
     """Looks at a run as a whole, once and in seconds; nothing of it is written.
 
-    Its steps are those of MMEngine's Runner on a few samples of each list, in a work
-    dir that is thrown away, without the weights it starts from, without compilation, and
+    Its steps are those of MMEngine's Runner on a batch of the training list and on a few
+    samples of the others, in a work dir that is thrown away, without compilation, and
     without visualizers but the local one.
 
     Args:
@@ -77,7 +104,9 @@ class Examination:
         self.cfg = cfg
         self.dataloaders = [key for key in dataloaders if cfg.get(key)]
         self.samples: dict[str, list[dict]] = {}
+        self.indices: dict[str, list[int]] = {}
         self.runner: Runner | None = None
+        self.left_out: set[str] = set()
         self.wrong = False
         self.cuda = torch.cuda.is_available()
 
@@ -142,18 +171,34 @@ class Examination:
         check_dataloader(self.cfg, key)
         config = copy.deepcopy(self.cfg[key].dataset)
         parts = leaves(config, key)
-        for _, leaf in parts:
+        for _, leaf in parts if _can_be_shortened(config) else ():
             leaf['max_refetch'] = READ
         if key == 'test_dataloader':
-            self._shorten(config)
+            self._one_clip(config)
         dataset = DATASETS.build(config)
-        indices = np.unique(np.linspace(0, len(dataset) - 1, READ).astype(int))
-        self.samples[key] = samples = [dataset[int(index)] for index in indices]
+        if not len(dataset):
+            raise ValueError(f'{key}.dataset has no samples')
+        self._check_labels(dataset)
+        indices = np.unique(np.linspace(0, len(dataset) - 1, READ).astype(int)).tolist()
+        self.samples[key] = samples = [dataset[index] for index in indices]
+        self.indices[key] = indices if len(parts) == 1 else list(range(READ))
         shapes = ', '.join(' x '.join(map(str, value.shape)) for value in _arrays(samples[0]))
         message = f'{len(dataset)} samples, of which {len(samples)} were read: {shapes}'
-        if failed := sum(part.broken.failed for part in checked_lists(dataset)):
+        if failed := sum(part.broken.failed for part in lists_in(dataset)):
             raise Doubt(f'{message}; {failed} others cannot be read, as said above')
         return message
+
+    def _check_labels(self, dataset: object) -> None:
+        """Those of MMAction2's own data sets; our lists have checked theirs."""
+        classes = (self.cfg.model.get('cls_head') or {}).get('num_classes')
+        for part in lists_in(dataset, BaseDataset) if classes else ():
+            for index in range(len(part)) if not isinstance(part, CheckedList) else ():
+                label = part.get_data_info(index).get('label')
+                if isinstance(label, int) and label >= classes:
+                    raise ValueError(
+                        f'sample {index} of {part.ann_file} has label {label}, but '
+                        f'model.cls_head.num_classes is {classes}'
+                    )
 
     def shared_memory(self, key: str) -> str:
         """Room for the batches that the workers of a data loader hold ready."""
@@ -185,14 +230,26 @@ class Examination:
         for key in self.dataloaders:
             # Persistent workers that end with a cycle of garbage take 5 s each to do so.
             cfg[key].persistent_workers = False
-            for _, leaf in leaves(cfg[key].dataset, key):
-                leaf['indices'] = 1 if key == 'test_dataloader' else READ
-        if 'train_dataloader' in self.dataloaders and not self.cuda:
-            cfg.train_dataloader.batch_size = min(cfg.train_dataloader.batch_size, READ)
-        if 'test_dataloader' in self.dataloaders:
-            self._shorten(cfg.test_dataloader.dataset)
+            name = key.removesuffix('_dataloader')
+            if key == 'train_dataloader':
+                if not self.cuda:
+                    cfg[key].batch_size = min(cfg[key].batch_size, READ)
+            elif _can_be_shortened(cfg[key].dataset):
+                for _, leaf in leaves(cfg[key].dataset, key):
+                    leaf['indices'] = self.indices[key]
+            else:
+                self.left_out.add(key)
+                cfg[key] = cfg[f'{name}_cfg'] = cfg[f'{name}_evaluator'] = None
+        if cfg.get('test_dataloader'):
+            self._one_clip(cfg.test_dataloader.dataset)
+        hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
+        for hook in hooks:
+            if hook and hook.get('type') == 'CheckpointHook':
+                hook.backend_args = dict(backend='nowhere')
+                for option in ('out_dir', 'published_keys'):
+                    hook.pop(option, None)
         cfg.work_dir, cfg.launcher, cfg.log_level = self.scratch, 'none', 'ERROR'
-        cfg.load_from, cfg.resume = None, False
+        cfg.resume = False
         cfg.pop('compile', None)  # takes minutes
         cfg.model.pop('compile_cfg', None)
         cfg.experiment_name = f'rehearsal_{time.time_ns()}'
@@ -205,8 +262,12 @@ class Examination:
         """An iteration of training; on a GPU with a whole batch, for its memory."""
         step = _OneIteration()
         self._run().register_hook(step)
-        self._run().train()
+        with suppress(_Enough):
+            self._run().train()
+        if step.logged is None:
+            raise ValueError('no batch came: the training data has fewer samples than a batch')
         self._run().train_loop.dataloader_iterator = None
+        self._run().call_hook('after_train')
         losses = {key: torch.as_tensor(value) for key, value in step.logged.items()}
         wrong = [key for key, value in losses.items() if not value.isfinite().all()]
         if wrong:
@@ -220,27 +281,32 @@ class Examination:
         """Room for those that are kept at a time, and rules under which a restart is exact."""
         hook = (self.cfg.get('default_hooks') or {}).get('checkpoint') or {}
         kept, interval = hook.get('max_keep_ckpts', -1), hook.get('interval', -1)
+        folder = place = Path(hook.get('out_dir') or self.cfg.work_dir)
+        while not place.exists():
+            place = place.parent
+        if not (place.is_dir() and os.access(place, os.W_OK)):
+            raise OSError(f'{place} is no folder that can be written to: name another --work-dir')
         if kept == 1:
             raise ValueError(
                 'default_hooks.checkpoint.max_keep_ckpts is 1, and MMEngine removes the only '
                 'checkpoint before it writes the next one: keep 2 or more'
             )
-        model = self._run().model
-        size = sum(value.nbytes for value in model.state_dict().values())
-        size += sum(p.nbytes for p in model.parameters()) * (
-            1 if self.cfg.optim_wrapper.optimizer.type == 'SGD' else 2
+        runner = self._run()
+        runner.save_checkpoint(
+            self.scratch, 'whole.pth', by_epoch=False, backend_args=dict(backend='nowhere')
         )
-        if kept < 0:
-            kept = self.cfg.train_cfg.get('max_iters', 0) // max(interval, 1)
+        size = _Nowhere.size
+        if kept < 1:  # all
+            by_epoch = hook.get('by_epoch', True)
+            last = runner.train_loop.max_epochs if by_epoch else runner.train_loop.max_iters
+            kept = last // interval if interval > 0 else 1
         number = kept + 1 + bool(hook.get('save_best'))
-        place = Path(self.cfg.work_dir)
-        there = sum(path.stat().st_size for path in place.glob('*.pth'))
-        while not place.exists():
-            place = place.parent
+        earlier = [path for form in ('iter_*', 'epoch_*', 'best_*') for path in folder.glob(form)]
+        there = sum(path.stat().st_size for path in earlier)
         free = shutil.disk_usage(place).free
         message = (
             f'{number} of {size / 1e6:.0f} MB need {number * size / 1e9:.1f} GB in '
-            f'{self.cfg.work_dir}, {(free + there) / 1e9:.1f} GB free'
+            f'{folder}, {(free + there) / 1e9:.1f} GB free'
         )
         if number * size > free + there:
             raise ValueError(f'{message}: name another --work-dir, or keep fewer')
@@ -253,24 +319,28 @@ class Examination:
 
     def validation(self) -> str:
         """A validation on a few samples."""
-        figures = self._run().val()
-        return f'{READ} samples: {", ".join(figures)}'
+        runner = self._run('val_dataloader')
+        figures = runner.val()
+        return f'{len(runner.val_dataloader.dataset)} samples: {", ".join(figures)}'
 
     def test(self) -> str:
-        """A test of one video; on the CPU of one clip of it."""
-        figures = self._run().test()
-        return f'1 video: {", ".join(figures)}'
+        """A test of a few videos; on the CPU of one clip of each."""
+        runner = self._run('test_dataloader')
+        figures = runner.test()
+        return f'{len(runner.test_dataloader.dataset)} videos: {", ".join(figures)}'
 
-    def _shorten(self, dataset: dict) -> None:
+    def _one_clip(self, dataset: dict) -> None:
         """Test one clip where the device is slow."""
         for _, leaf in leaves(dataset, ''):
             for step in leaf.get('pipeline') or () if not self.cuda else ():
                 if 'num_clips' in step:
                     step['num_clips'] = 1
 
-    def _run(self) -> Runner:
+    def _run(self, key: str = '') -> Runner:
         if self.runner is None or self.wrong:
             raise Doubt('not tried before that is mended')
+        if key in self.left_out:
+            raise Doubt('not tried: of this kind of data set no few samples can be taken')
         return self.runner
 
 

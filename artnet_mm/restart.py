@@ -6,23 +6,24 @@ random in a step on the seed and the iteration, so that nothing has to be restor
 """
 
 import logging
+import os.path as osp
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
 
-import torch
 from mmaction.registry import HOOKS, LOOPS
 from mmengine.dist import all_reduce_params
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.logging import print_log
+from mmengine.logging import MessageHub, print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from . import compat
-from .datasets.seeding import RestartableSampler, seed_of
+from .datasets.seeding import RestartableSampler, SeededIndex, seed_of
 from .files import whole_file
 
 
@@ -36,19 +37,26 @@ class _UnseenBatches:
     def __init__(self, loop: IterBasedTrainLoop, loader: DataLoader) -> None:
         self._loop, self._loader = loop, loader
 
-    @property
-    def dataset(self) -> Dataset:
-        """That of the data loader."""
-        return self._loader.dataset
+    def __getattr__(self, name: str) -> object:
+        """The data set, the sampler and so on of the data loader."""
+        return getattr(self._loader, name)
 
     def __iter__(self) -> Iterator[dict | None]:
-        sampler, seen, hub = self._loader.sampler, self._loop.iter, self._loop.runner.message_hub
+        sampler, runner = self._loader.sampler, self._loop.runner
         if isinstance(sampler, RestartableSampler):
             # Of the run that is resumed, whose own seed may have been drawn.
-            sampler.seed = hub.runtime_info.get('sampler_seed', sampler.seed)
-            hub.update_info('sampler_seed', sampler.seed)
-            sampler.start = seen * self._loader.batch_size
-            yield from repeat(None, seen)
+            known = runner.message_hub.runtime_info
+            sampler.seed = known.get('sampler_seed', sampler.seed)
+            sampler.start = known.get('samples_seen', self._loop.iter * self._loop.batch)
+            there = len(self._loader.dataset)
+            if there != (then := known.get('samples', there)):
+                runner.logger.warning(
+                    f'the training data has {there} samples, and had {then}: some of what was '
+                    'seen may come again before the rest'
+                )
+            state = dict(sampler_seed=sampler.seed, samples_seen=sampler.start, samples=there)
+            runner.message_hub.update_info_dict(state)
+            yield from repeat(None, self._loop.iter)
         yield from self._loader
 
 
@@ -72,9 +80,17 @@ class RestartableTrainLoop(IterBasedTrainLoop):
         super().__init__(runner, _UnseenBatches(self, dataloader), **kwargs)
         self.dataloader = dataloader
 
+    @property
+    def batch(self) -> int:
+        """Samples of an iteration, in all processes."""
+        return self.dataloader.batch_size * self.runner.world_size
+
     def run_iter(self, data_batch: dict) -> None:
         """One step, in which all that is random depends on the seed and the iteration."""
-        torch.manual_seed(seed_of(self.runner.seed, 1, self.iter, self.runner.rank))
+        SeededIndex(0, seed_of(self.runner.seed, 1, self.iter, self.runner.rank)).seed_all()
+        hub = self.runner.message_hub
+        if 'samples_seen' in hub.runtime_info:
+            hub.update_info('samples_seen', hub.get_info('samples_seen') + self.batch)
         super().run_iter(data_batch)
 
     def validate_if_due(self) -> None:
@@ -92,10 +108,11 @@ class RestartHook(Hook):
     Checkpoints are written before the validation of their iteration, and again after
     it only where that brought the best one: a resumed run validates first where its
     checkpoint is not a validated one. They hold the buffers of one process: all get
-    the mean of them first.
+    the mean of them first. They name other checkpoints by their paths at the time, and
+    a work dir may be moved or copied.
     """
 
-    priority = 'BELOW_NORMAL'  # before CheckpointHook
+    priority = 'ABOVE_NORMAL'  # before EMAHook copies the buffers, and CheckpointHook saves
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: object = None
@@ -112,11 +129,27 @@ class RestartHook(Hook):
         return due or (hook.save_last and hook.is_last_train_iter(runner))
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Make up for the validation that is due."""
+        """Find the checkpoints of a resumed run, and make up for the validation that is due."""
         loop = runner.train_loop
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook) and loop.iter:
+                self._find_checkpoints(hook, runner.message_hub)
         validated = runner.message_hub.runtime_info.get('iter_of_last_validation')
         if isinstance(loop, RestartableTrainLoop) and 0 < loop.iter != validated:
             loop.validate_if_due()
+
+    @staticmethod
+    def _find_checkpoints(hook: CheckpointHook, hub: MessageHub) -> None:
+        for key, path in hub.runtime_info.items():
+            if path and re.match('last_ckpt$|best_ckpt(_|$)', key):
+                hub.update_info(key, str(Path(hook.out_dir, Path(path).name)))
+        hook.last_ckpt = hub.runtime_info.get('last_ckpt')
+        if hook.save_best and len(hook.key_indicators) == 1:
+            hook.best_ckpt_path = hub.runtime_info.get('best_ckpt')
+        elif hook.save_best:
+            hook.best_ckpt_path_dict = {
+                key: hub.runtime_info.get(f'best_ckpt_{key}') for key in hook.key_indicators
+            }
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Keep in checkpoints which iteration was validated."""
@@ -145,11 +178,38 @@ class WholeFileBackend(LocalBackend):
             ) from error
 
 
+def _load_whole(path: Path) -> dict:
+    checkpoint = compat.load_from_local(str(path), map_location='cpu')
+    if zipfile.is_zipfile(path):  # torch compares no checksums
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():
+                raise RuntimeError(f'checkpoint {path} is damaged, in its part {damaged}')
+    return checkpoint
+
+
+def check_resumable(path: str | Path) -> None:
+    """Check that a checkpoint is one that a run can go on from.
+
+    Args:
+        path (str | Path): Its path; remote ones are not looked at.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        RuntimeError: If it cannot be loaded, or is damaged.
+        ValueError: If it has weights only, as the best checkpoints of a run have.
+    """
+    if '://' not in str(path) and 'optimizer' not in _load_whole(Path(path)):
+        raise ValueError(
+            f'{path} holds no state of the optimizer, so that no run can go on from it: resume an '
+            'iter_*.pth, or start a new run from its weights (load_from)'
+        )
+
+
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
     """The last checkpoint of a run that is whole.
 
-    Those that are cut short, as a machine leaves them that loses its power, are
-    named and passed over.
+    Those that are cut short or damaged, as a machine leaves them that loses its power,
+    are named and passed over.
 
     Args:
         work_dir (str | Path): Work dir of the run.
@@ -158,20 +218,29 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
         Path: The checkpoint; None if there are none at all.
 
     Raises:
-        RuntimeError: If none of them can be loaded.
+        RuntimeError: If none of them can be loaded, or they are gone.
     """
-    numbered = {}
-    for path in Path(work_dir).glob('*.pth'):
-        if found := re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name):
-            numbered[int(found[1])] = path
     marker = Path(work_dir, 'last_checkpoint')
-    named = Path(marker.read_text().strip() if marker.exists() else '').name
+    text = marker.read_text(errors='replace').strip() if marker.is_file() else ''
+    named = Path(text)
+    # A work dir may have been moved; checkpoints may be elsewhere (CheckpointHook's out_dir).
+    places = (Path(work_dir), named.parent)
+    folder = next((place for place in places if osp.isfile(place / named.name)), places[0])
+    numbered: dict[int, Path] = {}
+    form = re.fullmatch(r'(.*?)\d+(\D*)', named.name)  # filename_tmpl of CheckpointHook
+    forms = [re.escape(form[1]) + r'(\d+)' + re.escape(form[2])] if form else []
+    for pattern in (*forms, r'(?:iter|epoch)_(\d+)\.pth'):
+        if numbered or not folder.is_dir():
+            break
+        for path in folder.iterdir():
+            if found := re.fullmatch(pattern, path.name):
+                numbered[int(found[1])] = path
     # Those beyond the one that is named are of an earlier run.
-    last = next((number for number, path in numbered.items() if path.name == named), None)
+    last = next((number for number, path in numbered.items() if path.name == named.name), None)
     candidates = [numbered[n] for n in sorted(numbered, reverse=True) if last is None or n <= last]
     for path in candidates:
         try:
-            compat.load_from_local(str(path), map_location='cpu')
+            _load_whole(path)
         except RuntimeError as error:
             print_log(f'{error}; trying the checkpoint before it', level=logging.WARNING)
         else:
@@ -180,5 +249,9 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
         raise RuntimeError(
             f'no checkpoint of {work_dir} can be loaded: remove them, or name another work dir, '
             'to start anew'
+        )
+    if text:
+        raise RuntimeError(
+            f'{marker} names {text[:200]!r}, but there is no checkpoint: remove it to start anew'
         )
     return None

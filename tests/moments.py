@@ -1,7 +1,8 @@
 """A hook that ends, holds up or spoils its own process at a moment of a run, named by MOMENT.
 
 Such as 'step 3', 'validation 4', 'writing 6' (ended by SIGKILL), 'hang 3' (waits), 'full 4'
-(no room on the disk) or 'infinite 3' (a weight is). Samples that are read go to the file DECODED.
+(no room on the disk), 'infinite 3' (a weight is) or 'buffers 3' (of each process go to a file of
+its rank). Samples that are read go to the file DECODED.
 """
 
 import os
@@ -9,13 +10,14 @@ import resource
 import signal
 import time
 
+import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 
 from artnet_mm import files
 from artnet_mm.datasets import clip_datasets
 from artnet_mm.datasets.seeding import SeededIndex
-from artnet_mm.rehearsal import READ
 
 MOMENT, DECODED = os.environ['MOMENT'], os.environ['DECODED']
 
@@ -54,6 +56,8 @@ class MomentHook(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if MOMENT == f'full {batch_idx + 1}':
             resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, 2**18))
+        elif MOMENT == f'buffers {batch_idx + 1}':
+            torch.save(dict(runner.model.module.named_buffers()), f'{DECODED}.{runner.rank}')
         elif MOMENT == f'step {batch_idx + 1}':
             send(signal.SIGKILL)
         elif MOMENT == f'hang {batch_idx + 1}':
@@ -68,8 +72,8 @@ read = clip_datasets.CheckedList.prepare_data
 
 
 def note_and_read(self, idx):
-    of_the_run = isinstance(idx, SeededIndex) and len(self) > READ  # not what is tried before it
-    if of_the_run and not self.test_mode:
+    rehearsed = MMLogger.get_current_instance().instance_name.startswith('rehearsal')
+    if isinstance(idx, SeededIndex) and not rehearsed and not self.test_mode:
         with open(DECODED, 'a') as file:
             file.write(f'{int(idx)}\n')
     return read(self, idx)

@@ -107,6 +107,20 @@ def test_the_share_is_that_of_all_drawn_samples():
         broken.fail(3, 'problem')
 
 
+def test_a_resumed_run_counts_on_and_names_nothing_again(log):
+    broken, resumed, other = (BrokenSamples(size, max_share=0.5) for size in (10, 10, 9))
+    for _ in range(3):
+        broken.draw()
+    broken.fail(3, 'problem of the third')
+    for again in (resumed, other):
+        again.load_state_dict(broken.state_dict())
+    resumed.fail(3, 'problem of the third')
+    assert (resumed.drawn, resumed.failed) == (3, 2)
+    assert (other.drawn, other.failed) == (0, 0)  # of another list
+    (line,) = log()
+    assert 'problem of the third' in line
+
+
 def test_errors_and_results_come_through_the_thread():
     assert call_within(5, divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):

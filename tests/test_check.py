@@ -2,9 +2,12 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from mmaction.registry import DATASETS
+from torch.utils.data import Dataset
 
 from artnet_mm import rehearsal
 from artnet_mm.rehearsal import Examination
@@ -19,8 +22,10 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def findings(clips, tmp_path):
     """Function that examines the toy leaf on tiny clips: findings by subject."""
 
-    def examine(name='artnet_r18_d_toy', **options):
-        cfg = tiny_config(name, clips, tmp_path / 'run', **options)
+    def examine(change=None, **options):
+        cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path / 'run', **options)
+        if change:
+            change(cfg)
         return {finding.subject: finding for finding in Examination(cfg, LOADERS)}
 
     return examine
@@ -28,6 +33,21 @@ def findings(clips, tmp_path):
 
 def wrong(findings: dict) -> dict[str, str]:
     return {name: found.message for name, found in findings.items() if found.fine is False}
+
+
+@DATASETS.register_module()
+class EveryFifth(Dataset):
+    """A wrapper of one's own."""
+
+    def __init__(self, dataset: dict) -> None:
+        self.dataset = DATASETS.build(dataset)
+        self.metainfo = self.dataset.metainfo
+
+    def __len__(self) -> int:
+        return len(self.dataset) // 5
+
+    def __getitem__(self, index: int) -> dict:
+        return self.dataset[5 * index]
 
 
 def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
@@ -42,7 +62,7 @@ def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
     )
     assert re.match(r'2 samples, loss 2\.\d+$', found['a training step'].message)
     assert found['a validation'].message.startswith('3 samples: acc/top1, acc/top5')
-    assert found['a test'].message.startswith('1 video: acc/top1, acc/top5')
+    assert found['a test'].message.startswith('3 videos: acc/top1, acc/top5')
     assert not (tmp_path / 'run').exists()
 
 
@@ -56,6 +76,23 @@ def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
         ({'optim_wrapper.optimizer.lr': 'fast'}, 'a training step', ''),
         ({'default_hooks.checkpoint.max_keep_ckpts': 1}, 'checkpoints', 'keep 2 or more'),
         ({'default_hooks.checkpoint.max_keep_ckpts': 10**8}, 'checkpoints', 'keep fewer'),
+        (
+            {
+                'default_hooks.checkpoint.max_keep_ckpts': 0,
+                'default_hooks.checkpoint.interval': 1,
+                'train_cfg.max_iters': 10**8,
+            },
+            'checkpoints',
+            '100000002 of 5 MB need',
+        ),
+        (
+            {
+                'test_dataloader.dataset.count_broken': True,
+                'test_evaluator': [dict(type='AccMetric')],
+            },
+            'test_dataloader',
+            'takes VideoAccuracy',
+        ),
         (
             {'train_dataloader.num_workers': 10**7},
             'train_dataloader: shared memory',
@@ -71,6 +108,107 @@ def test_what_cannot_work_is_told_where_it_is(findings, options, subject, messag
     found = wrong(findings(**options))
     assert message in found[subject]
     assert found.keys() == {subject}
+
+
+def emptied(cfg):
+    cfg.train_dataloader.dataset.indices = 4
+    wrapped('train_dataloader')(cfg)
+
+
+def stock_data(cfg):
+    dataset = cfg.train_dataloader.dataset
+    dataset.update(type='VideoDataset', indices=10)
+    lines = Path(dataset.ann_file).read_text()
+    dataset.ann_file = str(Path('list.txt').absolute())
+    Path('list.txt').write_text(f'one.mp4 57\n{lines}')
+
+
+def into_a_file(cfg):
+    Path('a_file').touch()
+    cfg.work_dir = 'a_file/run'
+
+
+@pytest.mark.parametrize(
+    'change, subject, message',
+    [
+        (emptied, 'train_dataloader', 'train_dataloader.dataset has no samples'),
+        (stock_data, 'train_dataloader', 'has label 57, but model.cls_head.num_classes is 10'),
+        (into_a_file, 'checkpoints', 'a_file is no folder that can be written to'),
+    ],
+)
+def test_what_the_run_would_end_with_is_told(
+    findings, tmp_path, monkeypatch, change, subject, message
+):
+    monkeypatch.chdir(tmp_path)
+    found = wrong(findings(change))
+    assert found.keys() == {subject}
+    assert message in found[subject]
+
+
+def test_a_checkpoint_of_which_nothing_fits_is_told(findings, tmp_path):
+    torch.save(dict(state_dict=dict(a=torch.zeros(3))), tmp_path / 'other.pth')
+    found = wrong(findings(load_from=f'{tmp_path}/other.pth'))
+    assert 'nothing of the checkpoint fits the model: it holds a;' in found['a training step']
+
+
+def by_epochs(cfg):
+    """Of whose last batch nothing is taken."""
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
+    cfg.train_dataloader.update(
+        batch_size=3, drop_last=True, sampler=dict(type='DefaultSampler', shuffle=True)
+    )
+    cfg.param_scheduler = [dict(type='MultiStepLR', milestones=[1])]
+    cfg.default_hooks.checkpoint.update(by_epoch=True, interval=1)
+
+
+def elsewhere(cfg):
+    cfg.default_hooks.checkpoint.out_dir = 'elsewhere'
+
+
+def averaged(cfg):
+    cfg.custom_hooks = [dict(type='EMAHook')]
+
+
+def not_validated(cfg):
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+
+
+def wrapped(key):
+    def change(cfg):
+        cfg[key].dataset = dict(type='EveryFifth', dataset=cfg[key].dataset)
+
+    return change
+
+
+def first_broken(key, **settings):
+    def change(cfg):
+        dataset = cfg[key].dataset
+        lines = 'none0.mp4 0\nnone1.mp4 0\nnone2.mp4 0\n' + Path(dataset.ann_file).read_text()
+        Path('list.txt').write_text(lines)
+        dataset.update(ann_file=str(Path('list.txt').absolute()), **settings)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    'change, doubtful',
+    [
+        (by_epochs, set()),
+        (elsewhere, set()),
+        (averaged, set()),
+        (not_validated, set()),
+        (wrapped('train_dataloader'), set()),
+        (wrapped('val_dataloader'), {'a validation'}),
+        (first_broken('train_dataloader'), {'train_dataloader'}),
+        (first_broken('test_dataloader', count_broken=True), set()),
+    ],
+)
+def test_what_would_train_is_not_called_wrong(findings, tmp_path, monkeypatch, change, doubtful):
+    monkeypatch.chdir(tmp_path)
+    found = findings(change)
+    assert not wrong(found)
+    assert {name for name, finding in found.items() if finding.fine is None} == doubtful
+    assert {path.name for path in tmp_path.iterdir()} <= {'list.txt'}
 
 
 def test_what_may_be_meant_is_only_pointed_out(findings, clips, tmp_path, monkeypatch):

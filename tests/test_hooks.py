@@ -1,16 +1,12 @@
 """What a run may start from, go on with and end as, in real runs of one step."""
 
 import re
-from types import SimpleNamespace
 
 import pytest
 import torch
-from mmaction.structures import ActionDataSample
 from mmengine.hooks import Hook
-from mmengine.optim import AmpOptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner, load_checkpoint
-
-from artnet_mm.hooks import FiniteLossHook
 
 from .helpers import tiny_config
 
@@ -183,13 +179,62 @@ def test_weights_that_are_not_finite_get_into_no_checkpoint(run, clips, tmp_path
     assert not [*tmp_path.glob('*.pth')]
 
 
-def test_under_mixed_precision_only_a_row_of_infinite_losses_stops():
-    """MMEngine's wrapper refuses to be built without a GPU; the hook asks for its type."""
-    runner = SimpleNamespace(optim_wrapper=object.__new__(AmpOptimWrapper), iter=7)
-    batch = dict(data_samples=[ActionDataSample(metainfo=dict(frame_dir='videos/one'))])
-    hook = FiniteLossHook(amp_patience=3)
-    infinite, finite = (dict(loss=torch.tensor(value)) for value in (float('nan'), 1.0))
-    for outputs in (infinite, infinite, finite, infinite, infinite):
-        hook.after_train_iter(runner, 0, batch, outputs)
-    with pytest.raises(FloatingPointError, match=r'(?s)8 for 3 iterations.*videos/one'):
-        hook.after_train_iter(runner, 0, batch, infinite)
+class SkippingOnCPU(AmpOptimWrapper):
+    """AmpOptimWrapper, which MMEngine refuses to build without a GPU, in float32."""
+
+    __init__, optim_context = OptimWrapper.__init__, OptimWrapper.optim_context
+    state_dict, load_state_dict = OptimWrapper.state_dict, OptimWrapper.load_state_dict
+    backward = OptimWrapper.backward
+
+    def step(self, **kwargs):
+        parameters = [p for group in self.optimizer.param_groups for p in group['params']]
+        if all(p.grad.isfinite().all() for p in parameters):
+            super(AmpOptimWrapper, self).step(**kwargs)
+
+
+@pytest.fixture
+def mixed_run(clips, tmp_path):
+    """Function of iterations whose loss is not finite: a Runner in "mixed precision"."""
+
+    def build(*overflows, max_iters):
+        options = {'train_cfg.max_iters': max_iters, 'default_hooks.finite_loss.amp_patience': 3}
+        cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path, **options)
+        cfg.default_hooks.checkpoint.interval = 1
+        runner = Runner.from_cfg(cfg)
+        runner.optim_wrapper = SkippingOnCPU(torch.optim.SGD(runner.model.parameters(), lr=1e-3))
+        mean = runner.model.data_preprocessor.mean
+        right = mean.clone()
+
+        class Overflow(Hook):
+            def before_train_iter(self, runner, batch_idx, data_batch=None):
+                if runner.iter + 1 in overflows:
+                    mean.fill_(float('nan'))
+
+            def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+                mean.copy_(right)
+                assert outputs['loss'].isfinite() == (runner.iter + 1 not in overflows)
+
+        runner.register_hook(Overflow(), priority='LOWEST')
+        return runner
+
+    return build
+
+
+def test_a_step_that_mixed_precision_skips_leaves_no_trace_in_the_bn_statistics(
+    mixed_run, tmp_path
+):
+    mixed_run(2, max_iters=3).train()
+    before, skipped, after = (
+        torch.load(tmp_path / f'iter_{number}.pth', weights_only=True)['state_dict']
+        for number in (1, 2, 3)
+    )
+    for name, value in before.items():
+        assert torch.equal(value, skipped[name]), name
+    changed = [name for name, value in after.items() if not torch.equal(value, skipped[name])]
+    assert any('running_mean' in name for name in changed)
+
+
+def test_under_mixed_precision_only_a_row_of_infinite_losses_stops(mixed_run, tmp_path):
+    with pytest.raises(FloatingPointError, match=r'(?s)7 for 3 iterations.*videos_train/\w+\.mp4'):
+        mixed_run(2, 3, 5, 6, 7, max_iters=9).train()
+    assert (tmp_path / 'iter_6.pth').exists() and not (tmp_path / 'iter_7.pth').exists()

@@ -15,7 +15,7 @@ from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.fileio import get_file_backend
 
 from artnet_mm.datasets.seeding import SeededIndex
-from artnet_mm.restart import latest_checkpoint
+from artnet_mm.restart import check_resumable, latest_checkpoint
 
 ITERS = 8  # of the fixture's runs
 SEED = ('--seed', 3)
@@ -48,11 +48,14 @@ def same_run(one, other) -> None:
         assert plain(ends[0][key]) == plain(ends[1][key]), key
     assert scalars(one) == scalars(other)
     assert len(scalars(one)) == ITERS + 2
+    (best,), (other_best,) = (list(run.glob('best*')) for run in (one, other))
+    assert best.name == other_best.name
+    bests = [torch.load(path, weights_only=True)['state_dict'] for path in (best, other_best)]
+    assert plain(bests[0]) == plain(bests[1])
     for ends_of in (one, other):
         assert sorted(path.name for path in ends_of.glob('iter_*.pth')) == [
             'iter_4.pth', 'iter_6.pth', 'iter_8.pth'
         ]  # fmt: skip
-    assert [p.name for p in one.glob('best*')] == [p.name for p in other.glob('best*')]
 
 
 def decoded(tmp_path, work_dir) -> Counter:
@@ -79,7 +82,7 @@ def test_a_run_killed_again_and_again_is_the_one_never_interrupted(train_short, 
 
 def test_two_processes_of_which_one_is_killed_go_on_alike_with_a_drawn_seed(train_short, tmp_path):
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    train_short('whole', processes=2)
+    train_short('whole', processes=2, moment=f'buffers {ITERS}')
     killed.mkdir()
     shutil.copy(whole / 'iter_4.pth', killed)  # what a run had that was killed after it
     result = train_short('killed', '--resume', processes=2, check=False, moment='step 7', of_rank=1)
@@ -87,11 +90,30 @@ def test_two_processes_of_which_one_is_killed_go_on_alike_with_a_drawn_seed(trai
     assert re.search(r'exitcode *: -9', result.stderr)
     train_short('killed', '--resume', processes=2)
     ends = [torch.load(run / f'iter_{ITERS}.pth', weights_only=True) for run in (whole, killed)]
-    assert plain(ends[0]['state_dict']) == plain(ends[1]['state_dict'])
-    assert plain(ends[0]['optimizer']) == plain(ends[1]['optimizer'])
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert plain(ends[0][key]) == plain(ends[1][key]), key
     assert [r for r in scalars(whole) if r['step'] > 4] == [
         r for r in scalars(killed) if r['step'] > 4
     ]
+    ranks = [torch.load(tmp_path / f'whole.decoded.{rank}', weights_only=True) for rank in (0, 1)]
+    saved = {name: value for name, value in ends[0]['state_dict'].items() if name in ranks[0]}
+    assert sum('running_var' in name for name in saved) > 30
+    for name, value in saved.items():
+        mean = (ranks[0][name].double() + ranks[1][name]) / 2
+        torch.testing.assert_close(value.double(), mean, rtol=1e-6, atol=0)
+    assert any((ranks[0][name] != ranks[1][name]).any() for name in saved)
+
+    # In one process with another batch, from the first sample that the two have not seen.
+    (tmp_path / 'other').mkdir()
+    shutil.copy(whole / 'iter_4.pth', tmp_path / 'other')
+    other = {'train_dataloader.batch_size': 3, 'train_cfg.max_iters': 5}
+    train_short('other', '--resume', **other)
+    known = torch.load(tmp_path / 'other/iter_5.pth', weights_only=True)['message_hub']
+    seen = 4 * 2 * 2  # iterations, processes, clips
+    assert known['runtime_info']['samples_seen'] == seen + 3
+    order = map(int, build_sampler(size=20, seed=known['runtime_info']['sampler_seed']))
+    ahead = 2 * 2 * 3
+    assert decoded(tmp_path, 'other') <= Counter(islice(order, seen, seen + 3 + ahead))
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_stops(train_short, tmp_path):
@@ -129,6 +151,67 @@ def test_the_last_checkpoint_is_the_one_that_is_named(saved):
     assert latest_checkpoint(saved / 'none') is None
 
 
+@pytest.mark.parametrize('content', [b'\xff\0\x80\n', b'x' * 5000, b'9' * 300, None])
+def test_a_spoilt_mark_of_the_last_checkpoint_is_passed_over(saved, content):
+    (saved / 'last_checkpoint').unlink()
+    if content:
+        (saved / 'last_checkpoint').write_bytes(content)
+    else:
+        (saved / 'last_checkpoint').mkdir()
+    assert latest_checkpoint(saved).name == 'iter_1000.pth'
+
+
+def test_checkpoints_elsewhere_and_of_other_names_are_found_where_the_run_has_left_them(
+    saved, tmp_path
+):
+    elsewhere, work_dir = tmp_path / 'out_dir/run', tmp_path / 'run'
+    elsewhere.mkdir(parents=True)
+    work_dir.mkdir()
+    for step in (9, 100):
+        (saved / f'iter_{step}.pth').rename(elsewhere / f'r18_step_{step}.pth')
+    (work_dir / 'last_checkpoint').write_text(str(elsewhere / 'r18_step_100.pth'))
+    assert latest_checkpoint(work_dir) == elsewhere / 'r18_step_100.pth'
+    cut(elsewhere / 'r18_step_100.pth')
+    assert latest_checkpoint(work_dir) == elsewhere / 'r18_step_9.pth'
+    # A copy of a work dir goes on from its own.
+    shutil.copy(saved / 'iter_1000.pth', work_dir / 'r18_step_100.pth')
+    assert latest_checkpoint(work_dir) == work_dir / 'r18_step_100.pth'
+    (work_dir / 'r18_step_100.pth').unlink()
+    shutil.rmtree(elsewhere)
+    with pytest.raises(RuntimeError, match=r'last_checkpoint names .*, but there is no checkpoint'):
+        latest_checkpoint(work_dir)
+
+
+def test_weights_alone_and_missing_files_are_nothing_to_resume(saved):
+    with pytest.raises(ValueError, match=r'iter_9\.pth holds no state of the optimizer'):
+        check_resumable(saved / 'iter_9.pth')
+    with pytest.raises(FileNotFoundError, match=r'no\.pth does not exist'):
+        check_resumable('no.pth')
+    torch.save(dict(state_dict={}, optimizer={}), saved / 'iter_10.pth')
+    check_resumable(saved / 'iter_10.pth')
+
+
+def test_a_run_does_not_write_over_another(saved, train_short):
+    result = train_short('.', check=False)
+    assert result.returncode == 1
+    assert 'has the checkpoints of another run: --resume goes on with it' in result.stderr
+
+
+def test_a_copied_work_dir_leaves_the_first_alone_and_keeps_what_it_would_have(
+    train_short, tmp_path
+):
+    first, copy = tmp_path / 'first', tmp_path / 'copy'
+    short = {'train_cfg.max_iters': 4, 'model.cls_head.num_classes': 10}
+    train_short('first', *SEED, **short)
+    shutil.copytree(first, copy)
+    checkpoint = torch.load(copy / 'iter_4.pth', weights_only=True)
+    checkpoint['message_hub']['runtime_info']['best_score'] = -1.0  # so that the next is better
+    torch.save(checkpoint, copy / 'iter_4.pth')
+    train_short('copy', '--resume')
+    assert [p.name for p in first.glob('best*')] == ['best_acc_avg_iter_4.pth']
+    assert [p.name for p in copy.glob('best*')] == ['best_acc_avg_iter_8.pth']
+
+
 def test_checkpoints_cut_short_are_named_and_the_one_before_is_taken(saved, capsys):
     cut(saved / 'iter_1000.pth')
     (saved / 'iter_100.pth').write_bytes(b'')
@@ -136,7 +219,9 @@ def test_checkpoints_cut_short_are_named_and_the_one_before_is_taken(saved, caps
     said = capsys.readouterr().out
     assert said.index('iter_1000.pth is cut short') < said.index('iter_100.pth is cut short')
     assert said.count('trying the checkpoint before it') == 2
-    cut(saved / 'iter_9.pth')
+    with open(saved / 'iter_9.pth', 'r+b') as file:  # pages that the disk has lost
+        file.seek(file.read().index(bytes(99)) + 4)
+        file.write(b'\1' * 40)
     with pytest.raises(RuntimeError, match=r'no checkpoint of .* can be loaded'):
         latest_checkpoint(saved)
 
@@ -159,8 +244,9 @@ def test_samplers_of_all_ranks_share_out_the_stock_order_from_any_start():
             sampler.rank, sampler.world_size, sampler.start = rank, 3, start
             shares.append(list(islice(sampler, 16)))
         together = [index for group in zip(*shares) for index in group]
-        assert together == alone[3 * start :][: len(together)]
-        assert [i.seed for i in together] == [i.seed for i in alone[3 * start :][: len(together)]]
+        expected = alone[start : start + len(together)]
+        assert together == expected
+        assert [index.seed for index in together] == [index.seed for index in expected]
 
 
 @pytest.mark.parametrize(

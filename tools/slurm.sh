@@ -4,6 +4,7 @@ set -euo pipefail
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 SCRIPT=$1 PARTITION=$2 JOB_NAME=$3
 export PYTHONPATH="$(dirname "$TOOLS")${PYTHONPATH:+:$PYTHONPATH}"
+export LOCAL_WORLD_SIZE=${GPUS_PER_NODE:-8}
 export MASTER_PORT=${MASTER_PORT:-$((12000 + RANDOM % 20000))}
 
 # shellcheck disable=SC2086 # SRUN_ARGS is several words

@@ -1,13 +1,16 @@
 """Train a recognizer: tools/train.py CONFIG [--work-dir DIR] [--resume] ..."""
 
 import argparse
+import os
+from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
 from artnet_mm.preflight import check
 from artnet_mm.rehearsal import examine
-from artnet_mm.restart import latest_checkpoint
+from artnet_mm.restart import check_resumable, latest_checkpoint
 
 DATALOADERS = ('train_dataloader', 'val_dataloader')
 
@@ -42,10 +45,15 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume:
         try:
-            last = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
-        except RuntimeError as error:
+            if args.resume == 'auto':
+                last = latest_checkpoint(cfg.work_dir)
+            else:
+                check_resumable(last := args.resume)
+        except (OSError, RuntimeError, ValueError) as error:
             raise SystemExit(f'error: {error}') from None
-        # Nothing to resume yet: the run starts as without --resume, from its own load_from.
+        if not last:
+            print_log(f'nothing to resume in {cfg.work_dir}: the run starts anew')
+        # As without --resume then, from its own load_from.
         cfg.resume, cfg.load_from = bool(last), str(last or '') or cfg.get('load_from')
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
@@ -61,8 +69,15 @@ def main() -> None:
     add_arguments(parser)
     args = parse_args(parser)
     cfg = merge_args(load_config(args), args)
+    if not cfg.resume and Path(cfg.work_dir, 'last_checkpoint').is_file():
+        raise SystemExit(
+            f'error: {cfg.work_dir} has the checkpoints of another run: --resume goes on with it, '
+            'another --work-dir keeps it, and removing that folder starts anew'
+        )
     check(cfg, DATALOADERS)
-    if args.check or args.launcher == 'none':  # with others tools/torchrun.sh did, once
+    ranks = map(os.environ.get, ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
+    first = not any(rank and int(rank) for rank in ranks)
+    if args.check or (first and 'CHECKED_BY_TORCHRUN_SH' not in os.environ):
         examine(cfg, DATALOADERS)
     if not args.check:
         run(cfg, 'train')

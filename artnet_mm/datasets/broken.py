@@ -62,6 +62,17 @@ class BrokenSamples:
                 level=logging.WARNING,
             )
 
+    def state_dict(self) -> dict:
+        """What a checkpoint keeps of them, as plain data."""
+        named = self._named.nonzero().flatten().tolist()
+        return dict(size=len(self._named), counts=self._counts.tolist(), named=named)
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from what a checkpoint kept, where it is of as many samples."""
+        if state['size'] == len(self._named):
+            self._counts.copy_(torch.tensor(state['counts']))
+            self._named[state['named']] = True
+
     def share(self) -> list[int]:
         """Tell all processes of a run, in each of them, what cannot be read.
 

@@ -154,13 +154,13 @@ class CheckedList:
         return sample
 
 
-def checked_lists(dataset: object) -> Iterator[CheckedList]:
-    """Those in a data set and in wrappers such as RepeatDataset and ConcatDataset."""
-    if isinstance(dataset, CheckedList):
+def lists_in(dataset: object, kind: type = CheckedList) -> Iterator:
+    """Those of a kind in a data set and in wrappers such as RepeatDataset and ConcatDataset."""
+    if isinstance(dataset, kind):
         yield dataset
     wrapped = [dataset.dataset] if hasattr(dataset, 'dataset') else []
     for inner in (*wrapped, *getattr(dataset, 'datasets', ())):
-        yield from checked_lists(inner)
+        yield from lists_in(inner, kind)
 
 
 @DATASETS.register_module()

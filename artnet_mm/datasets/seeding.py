@@ -50,14 +50,13 @@ class RestartableSampler(InfiniteSampler):
     """Stock ``InfiniteSampler`` that starts anywhere, of seeded indices.
 
     Attributes:
-        start (int): Samples of this process to leave out.
+        start (int): Samples of all processes to leave out.
     """
 
     start = 0
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """Indices of this process, from ``start`` on."""
-        unseen = islice(self._indices_of_rank(), self.start, None)
-        for position, index in enumerate(unseen, self.start):
-            position = position * self.world_size + self.rank
+        """Indices of this process, of the samples from ``start`` on."""
+        order = enumerate(self._infinite_indices())
+        for position, index in islice(order, self.start + self.rank, None, self.world_size):
             yield SeededIndex(index, seed_of(self.seed, 0, position))
