@@ -9,7 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -52,7 +52,7 @@ class Finding:
 
 
 class _Enough(Exception):
-    """Ends the training of a rehearsal."""
+    """Ends the training of a rehearsal within an epoch."""
 
 
 class _OneIteration(Hook):
@@ -65,7 +65,9 @@ class _OneIteration(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: object = None
     ) -> None:
         self.logged = outputs
-        raise _Enough
+        runner.train_loop.stop_training = True
+        if not isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise _Enough
 
 
 @register_backend('nowhere')
@@ -262,12 +264,13 @@ class Examination:
         """An iteration of training; on a GPU with a whole batch, for its memory."""
         step = _OneIteration()
         self._run().register_hook(step)
-        with suppress(_Enough):
+        try:
             self._run().train()
+        except _Enough:
+            self._run().call_hook('after_train')  # which was not reached
         if step.logged is None:
             raise ValueError('no batch came: the training data has fewer samples than a batch')
         self._run().train_loop.dataloader_iterator = None
-        self._run().call_hook('after_train')
         losses = {key: torch.as_tensor(value) for key, value in step.logged.items()}
         wrong = [key for key, value in losses.items() if not value.isfinite().all()]
         if wrong:

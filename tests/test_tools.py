@@ -143,6 +143,15 @@ def test_deploy_gives_the_scores_of_the_trained_form(clips, tmp_path):
     assert (after - before).abs().max() <= 1e-5 * before.abs().max()
 
 
+def test_a_launcher_that_has_not_checked_has_the_first_process_do_it(clips, tmp_path):
+    """As Slurm's, which starts the processes itself."""
+    meeting = dict(RANK='0', WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
+    arguments = toy_arguments(clips, tmp_path, **{'model.cls_head.in_channels': 7})
+    result = run_tool('train.py', TOY, '--launcher', 'pytorch', *arguments, check=False, **meeting)
+    assert result.returncode == 1
+    assert 'error: a training step: RuntimeError: mat1 and mat2' in result.stderr
+
+
 def test_two_machines_train_together(clips, tmp_path):
     """Two launches that find each other by address and port, as on two machines."""
 

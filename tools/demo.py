@@ -80,6 +80,7 @@ def main() -> None:
         options += ['--cfg-options', *args.cfg_options]
 
     write_dataset(data, *args.clips)
+    (work_dir / 'last_checkpoint').unlink(missing_ok=True)  # an earlier demo's, to be replaced
     run_tool('train.py', args.config, '--seed', args.seed, *options, log=log)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     run_tool('test.py', args.config, checkpoint, '--dump', dump, *options, log=log)

@@ -50,22 +50,24 @@ def main() -> None:
     iterations = given.get('train_cfg.max_iters', cfg.train_cfg.max_iters)
     amp = ['--amp'] if args.amp else []
 
+    def places(split: str) -> list:
+        return ['--work-dir', folders[split], *options]
+
     folders = {split: work_dir / f'split{split}' for split in SPLITS}
     weights = {split: folder / f'iter_{iterations}.pth' for split, folder in folders.items()}
     untrained = [split for split in SPLITS if not weights[split].exists()]
     for split in untrained:  # what cannot work is said before hours of work
-        run('train.py', split, args.config, '--check', *options)
+        run('train.py', split, args.config, '--check', '--resume', *places(split))
     for split in untrained:
-        places = ['--work-dir', folders[split], *options]
-        run('dist_train.sh', split, args.config, args.gpus, '--resume', *amp, *places)
+        run('dist_train.sh', split, args.config, args.gpus, '--resume', *amp, *places(split))
 
     table = Table('split', 'top-1', 'top-5', 'Avg', 'class mean', 'videos', title=args.config)
     metrics = []
     for split in SPLITS:
         dump = folders[split] / 'scores.pkl'
         if not dump.exists() or dump.stat().st_mtime < weights[split].stat().st_mtime:
-            places = ['--dump', '--work-dir', folders[split], *options]
-            run('dist_test.sh', split, args.config, weights[split], args.gpus, *places)
+            words = [args.config, weights[split], args.gpus, '--dump', *places(split)]
+            run('dist_test.sh', split, *words)
         metrics.append(accuracy(read_scores(dump)))
         figures = [f'{100 * metrics[-1][key]:.1f}' for key in FIGURES]
         table.add_row(split, *figures, str(metrics[-1]['evaluated']))
