@@ -43,19 +43,20 @@ def flow_clips(clips, tmp_path_factory) -> Path:
 def train_short(clips, tmp_path):
     """Train the toy leaf for 8 iterations, saved every 2 and validated every 4.
 
-    Called with a name for the work dir in ``tmp_path`` and the arguments of train.py.
+    Called with a name for the work dir in ``tmp_path`` and the arguments of train.py; ``moment``
+    is one of tests/moments.py, ``hooks`` names further ones.
     """
     config = tmp_path / 'moments_of_a_run.py'
     config.write_text(
         f"_base_ = ['{ROOT / 'configs/artnet_r18_d_toy.py'}']\n"
         "custom_imports = dict(imports=['artnet_mm', 'tests.moments'])\n"
-        "custom_hooks = [dict(type='MomentHook')]\n"
+        "custom_hooks = [dict(type=hook) for hook in '{{$HOOKS:}}'.split()]\n"
         # halved after each validation
         "param_scheduler = [dict(type='ReduceOnPlateauLR', monitor='acc/nll', rule='less', "
         'factor=0.5, patience=0, threshold=1e9)]\n'
     )
 
-    def train(work_dir, *words, processes=1, moment='', of_rank=0, check=True, **more):
+    def train(work_dir, *words, processes=1, moment='', of_rank=0, check=True, hooks=(), **more):
         options = tiny_options(clips) | {
             'train_cfg.max_iters': 8,
             'train_cfg.val_interval': 4,
@@ -70,8 +71,8 @@ def train_short(clips, tmp_path):
         return run_tool(
             *tool, '--work-dir', tmp_path / work_dir, *words,
             '--cfg-options', *as_arguments(options | more), check=check,
-            MOMENT=moment, OF_RANK=str(of_rank), DECODED=str(tmp_path / f'{work_dir}.decoded'),
-            CUDA_VISIBLE_DEVICES='',
+            HOOKS=' '.join(['MomentHook', *hooks]), MOMENT=moment, OF_RANK=str(of_rank),
+            DECODED=str(tmp_path / f'{work_dir}.decoded'), CUDA_VISIBLE_DEVICES='',
         )  # fmt: skip
 
     return train

@@ -82,38 +82,45 @@ def test_a_run_killed_again_and_again_is_the_one_never_interrupted(train_short, 
 
 def test_two_processes_of_which_one_is_killed_go_on_alike_with_a_drawn_seed(train_short, tmp_path):
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    train_short('whole', processes=2, moment=f'buffers {ITERS}')
+    two = dict(processes=2, hooks=['EMAHook'])
+    train_short('whole', **two, moment=f'buffers {ITERS}')
     killed.mkdir()
     shutil.copy(whole / 'iter_4.pth', killed)  # what a run had that was killed after it
-    result = train_short('killed', '--resume', processes=2, check=False, moment='step 7', of_rank=1)
+    result = train_short('killed', '--resume', **two, check=False, moment='step 7', of_rank=1)
     assert result.returncode
     assert re.search(r'exitcode *: -9', result.stderr)
-    train_short('killed', '--resume', processes=2)
+    train_short('killed', '--resume', **two)
     ends = [torch.load(run / f'iter_{ITERS}.pth', weights_only=True) for run in (whole, killed)]
-    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+    for key in ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers'):
         assert plain(ends[0][key]) == plain(ends[1][key]), key
     assert [r for r in scalars(whole) if r['step'] > 4] == [
         r for r in scalars(killed) if r['step'] > 4
     ]
-    ranks = [torch.load(tmp_path / f'whole.decoded.{rank}', weights_only=True) for rank in (0, 1)]
-    saved = {name: value for name, value in ends[0]['state_dict'].items() if name in ranks[0]}
-    assert sum('running_var' in name for name in saved) > 30
-    for name, value in saved.items():
-        mean = (ranks[0][name].double() + ranks[1][name]) / 2
-        torch.testing.assert_close(value.double(), mean, rtol=1e-6, atol=0)
-    assert any((ranks[0][name] != ranks[1][name]).any() for name in saved)
 
-    # In one process with another batch, from the first sample that the two have not seen.
-    (tmp_path / 'other').mkdir()
-    shutil.copy(whole / 'iter_4.pth', tmp_path / 'other')
-    other = {'train_dataloader.batch_size': 3, 'train_cfg.max_iters': 5}
-    train_short('other', '--resume', **other)
-    known = torch.load(tmp_path / 'other/iter_5.pth', weights_only=True)['message_hub']
-    seen = 4 * 2 * 2  # iterations, processes, clips
+    # BN statistics: the mean of both, in the averaged network too, which is `state_dict`
+    ranks = [torch.load(tmp_path / f'whole.decoded.{rank}', weights_only=True) for rank in (0, 1)]
+    averaged, trained = ends[0]['state_dict'], ends[0]['ema_state_dict']
+    names = [name for name in ranks[0] if name in averaged]
+    assert sum('running_var' in name for name in names) > 30
+    assert any((ranks[0][name] != ranks[1][name]).any() for name in names)
+    for name in names:
+        mean = (ranks[0][name].double() + ranks[1][name]) / 2
+        for saved in (averaged[name], trained[f'module.{name}']):
+            torch.testing.assert_close(saved.double(), mean, rtol=1e-6, atol=0)
+
+
+def test_another_batch_and_number_of_processes_go_on_at_the_first_unseen_sample(
+    train_short, tmp_path
+):
+    train_short('run', processes=2, **{'train_cfg.max_iters': 2})
+    (tmp_path / 'run.decoded').unlink()
+    train_short('run', '--resume', **{'train_cfg.max_iters': 3, 'train_dataloader.batch_size': 3})
+    known = torch.load(tmp_path / 'run/iter_3.pth', weights_only=True)['message_hub']
+    seen = 2 * 2 * 2  # iterations, processes, clips
     assert known['runtime_info']['samples_seen'] == seen + 3
-    order = map(int, build_sampler(size=20, seed=known['runtime_info']['sampler_seed']))
-    ahead = 2 * 2 * 3
-    assert decoded(tmp_path, 'other') <= Counter(islice(order, seen, seen + 3 + ahead))
+    order = map(int, build_sampler(20, seed=known['runtime_info']['sampler_seed']))
+    ahead = 2 * 2 * 3  # prefetched: two batches a worker
+    assert decoded(tmp_path, 'run') <= Counter(islice(order, seen, seen + 3 + ahead))
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_stops(train_short, tmp_path):
