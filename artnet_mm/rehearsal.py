@@ -183,7 +183,8 @@ class Examination:
         self._check_labels(dataset)
         indices = np.unique(np.linspace(0, len(dataset) - 1, READ).astype(int)).tolist()
         self.samples[key] = samples = [dataset[index] for index in indices]
-        self.indices[key] = indices if len(parts) == 1 else list(range(READ))
+        wrapped = parts[0][0] != key
+        self.indices[key] = list(range(READ)) if wrapped else indices
         shapes = ', '.join(' x '.join(map(str, value.shape)) for value in _arrays(samples[0]))
         message = f'{len(dataset)} samples, of which {len(samples)} were read: {shapes}'
         if failed := sum(part.broken.failed for part in lists_in(dataset)):
@@ -192,9 +193,10 @@ class Examination:
 
     def _check_labels(self, dataset: object) -> None:
         """Those of MMAction2's own data sets; our lists have checked theirs."""
-        classes = (self.cfg.model.get('cls_head') or {}).get('num_classes')
-        for part in lists_in(dataset, BaseDataset) if classes else ():
-            for index in range(len(part)) if not isinstance(part, CheckedList) else ():
+        classes = (self.cfg.model.get('cls_head') or {}).get('num_classes', float('inf'))
+        lists = lists_in(dataset, BaseDataset)
+        for part in (part for part in lists if not isinstance(part, CheckedList)):
+            for index in range(len(part)):
                 label = part.get_data_info(index).get('label')
                 if isinstance(label, int) and label >= classes:
                     raise ValueError(
@@ -228,6 +230,12 @@ class Examination:
         """Build the run around its model, with workers and all."""
         if self.wrong:
             raise Doubt('not tried before that is mended')
+        self.runner = Runner.from_cfg(self._reduced())
+        parameters = sum(p.numel() for p in self.runner.model.parameters())
+        return f'{parameters / 1e6:.1f} M parameters'
+
+    def _reduced(self) -> Config:
+        """The run on a few samples, of which nothing is left."""
         cfg = copy.deepcopy(self.cfg)
         for key in self.dataloaders:
             # Persistent workers that end with a cycle of garbage take 5 s each to do so.
@@ -256,9 +264,7 @@ class Examination:
         cfg.model.pop('compile_cfg', None)
         cfg.experiment_name = f'rehearsal_{time.time_ns()}'
         cfg.visualizer = dict(type='ActionVisualizer', vis_backends=[dict(type='LocalVisBackend')])
-        self.runner = Runner.from_cfg(cfg)
-        parameters = sum(p.numel() for p in self.runner.model.parameters())
-        return f'{parameters / 1e6:.1f} M parameters'
+        return cfg
 
     def train_step(self) -> str:
         """An iteration of training; on a GPU with a whole batch, for its memory."""
@@ -284,7 +290,11 @@ class Examination:
         """Room for those that are kept at a time, and rules under which a restart is exact."""
         hook = (self.cfg.get('default_hooks') or {}).get('checkpoint') or {}
         kept, interval = hook.get('max_keep_ckpts', -1), hook.get('interval', -1)
-        folder = place = Path(hook.get('out_dir') or self.cfg.work_dir)
+        folder = place = Path(self.cfg.work_dir)
+        if out_dir := hook.get('out_dir'):
+            if '://' in str(out_dir):
+                raise Doubt(f'{out_dir} is no local folder: its room is not known')
+            folder = place = Path(out_dir, folder.name)
         while not place.exists():
             place = place.parent
         if not (place.is_dir() and os.access(place, os.W_OK)):
