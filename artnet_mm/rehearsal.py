@@ -19,7 +19,7 @@ import torch
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -291,6 +291,7 @@ class Examination:
         hook = (self.cfg.get('default_hooks') or {}).get('checkpoint') or {}
         kept, interval = hook.get('max_keep_ckpts', -1), hook.get('interval', -1)
         folder = place = Path(self.cfg.work_dir)
+        get_file_backend(str(folder), backend_args=hook.get('backend_args'))  # was replaced so far
         if out_dir := hook.get('out_dir'):
             if '://' in str(out_dir):
                 raise Doubt(f'{out_dir} is no local folder: its room is not known')

@@ -76,6 +76,7 @@ def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
         ({'optim_wrapper.optimizer.lr': 'fast'}, 'a training step', ''),
         ({'default_hooks.checkpoint.max_keep_ckpts': 1}, 'checkpoints', 'keep 2 or more'),
         ({'default_hooks.checkpoint.max_keep_ckpts': 10**8}, 'checkpoints', 'keep fewer'),
+        ({'default_hooks.checkpoint.backend_args.backend': 'none'}, 'checkpoints', 'none'),
         (
             {
                 'default_hooks.checkpoint.max_keep_ckpts': 0,
