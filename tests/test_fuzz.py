@@ -52,6 +52,13 @@ def test_a_header_of_billions_of_frames_is_refused_before_decord_aborts(tmp_path
     assert words.startswith(f'{tmp_path}/billions.avi states 42781')
 
 
+def test_a_codec_that_ffmpeg_does_not_know_is_left_to_decord(tmp_path):
+    (video,) = (path for path in whole_videos(tmp_path) if path.suffix == '.mkv')
+    video.write_bytes(video.read_bytes().replace(b'V_MPEG4/ISO/AVC', b'V_UNKNOWN/CODEC'))
+    with pytest.raises(ValueError, match='has no video that can be decoded'):
+        next(frames_in_order(str(video)))
+
+
 def test_a_frame_that_ffmpeg_calls_corrupt_is_left_to_decord(tmp_path):
     (video,) = (path for path in whole_videos(tmp_path) if path.suffix == '.mkv')
     data = video.read_bytes()

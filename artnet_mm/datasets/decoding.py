@@ -61,8 +61,8 @@ def frames_in_order(path: str) -> Iterator[np.ndarray]:
     """
     with av.open(path) as container:
         stream = container.streams.best('video')
-        if stream is None:
-            raise ValueError(f'{path} has no video')
+        if stream is None or stream.codec_context is None:  # FFmpeg does not know the codec
+            raise ValueError(f'{path} has no video that can be decoded')
         stream.codec_context.thread_count = 1  # data loaders have processes
         for frame in container.decode(stream):
             if (
