@@ -69,12 +69,13 @@ def main() -> None:
     add_arguments(parser)
     args = parse_args(parser)
     cfg = merge_args(load_config(args), args)
-    if not cfg.resume and Path(cfg.work_dir, 'last_checkpoint').is_file():
+    if not cfg.get('resume') and Path(cfg.work_dir, 'last_checkpoint').is_file():
         raise SystemExit(
             f'error: {cfg.work_dir} has the checkpoints of another run: --resume goes on with it, '
             'another --work-dir keeps it, and removing that folder starts anew'
         )
     check(cfg, DATALOADERS)
+    # Once: torchrun.sh has done it, Slurm's and MPI's first process does it.
     ranks = map(os.environ.get, ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
     first = not any(rank and int(rank) for rank in ranks)
     if args.check or (first and 'CHECKED_BY_TORCHRUN_SH' not in os.environ):
