@@ -5,7 +5,7 @@ import os.path as osp
 import torch
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import Registry, init_default_scope
 
 from . import compat
 from .datasets.clip_datasets import CheckedList
@@ -37,10 +37,10 @@ def _check_places(dataset: dict, key: str) -> None:
             raise FileNotFoundError(f'{place} does not exist ({key}.{name}); {README_DATA}')
 
 
-def _builds(config: dict, *classes: type) -> bool:
-    """Whether the model of a config is of one of these classes."""
+def builds(config: dict, registry: Registry, *classes: type) -> bool:
+    """Whether what a config makes is of one of these classes."""
     kind = config.get('type')
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    kind = registry.get(kind) if isinstance(kind, str) else kind
     return isinstance(kind, type) and issubclass(kind, classes)
 
 
@@ -75,8 +75,8 @@ def check_dataloader(cfg: Config, key: str) -> None:
             )
         shared = any(step.get('type') == 'ShareFrames' for step in dataset.get('pipeline') or ())
         preprocessor = model.get('data_preprocessor') or {}
-        fitting = _builds(model, ClipRecognizer3D, ClipRecognizer2D) and _builds(
-            preprocessor, ClipPreprocessor
+        fitting = builds(model, MODELS, ClipRecognizer3D, ClipRecognizer2D) and builds(
+            preprocessor, MODELS, ClipPreprocessor
         )
         if shared and not (fitting and preprocessor.get('crop_size')):
             raise ValueError(
@@ -84,9 +84,7 @@ def check_dataloader(cfg: Config, key: str) -> None:
                 'ClipRecognizer3D or ClipRecognizer2D, and a model.data_preprocessor of type '
                 'ClipPreprocessor with a crop_size'
             )
-        kind = dataset.get('type')
-        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-        if isinstance(kind, type) and issubclass(kind, CheckedList):
+        if builds(dataset, DATASETS, CheckedList):
             infos = DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True}).load_data_list()
             unlabeled = sum(info['label'] < 0 for info in infos)
             if unlabeled and key == 'val_dataloader':

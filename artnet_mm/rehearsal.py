@@ -30,7 +30,7 @@ from rich.table import Column, Table
 from torch.utils.data import DataLoader
 
 from .datasets.clip_datasets import CheckedList, lists_in
-from .preflight import check_dataloader, check_settings, in_words, leaves
+from .preflight import builds, check_dataloader, check_settings, in_words, leaves
 
 READ = 3  # samples of a list that are read
 SHARED_MEMORY = '/dev/shm'  # where workers put their batches
@@ -83,11 +83,9 @@ class _Nowhere(LocalBackend):
 
 def _can_be_shortened(dataset: dict) -> bool:
     """Whether a data set is one of BaseDataset's kind, maybe in MMEngine's own wrappers."""
-    kind = dataset.get('type')
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets') or ()
-    known = (ConcatDataset, RepeatDataset, ClassBalancedDataset) if inner else BaseDataset
-    return isinstance(kind, type) and issubclass(kind, known) and all(map(_can_be_shortened, inner))
+    known = (ConcatDataset, RepeatDataset, ClassBalancedDataset) if inner else (BaseDataset,)
+    return builds(dataset, DATASETS, *known) and all(map(_can_be_shortened, inner))
 
 
 class Examination:

@@ -23,7 +23,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from . import compat
-from .datasets.seeding import RestartableSampler, SeededIndex, seed_of
+from .datasets.seeding import RestartableSampler, seed_all, seed_of
 from .files import whole_file
 
 
@@ -87,7 +87,7 @@ class RestartableTrainLoop(IterBasedTrainLoop):
 
     def run_iter(self, data_batch: dict) -> None:
         """One step, in which all that is random depends on the seed and the iteration."""
-        SeededIndex(0, seed_of(self.runner.seed, 1, self.iter, self.runner.rank)).seed_all()
+        seed_all(seed_of(self.runner.seed, 1, self.iter, self.runner.rank))
         hub = self.runner.message_hub
         if 'samples_seen' in hub.runtime_info:
             hub.update_info('samples_seen', hub.get_info('samples_seen') + self.batch)
@@ -181,9 +181,13 @@ class WholeFileBackend(LocalBackend):
 def _load_whole(path: Path) -> dict:
     checkpoint = compat.load_from_local(str(path), map_location='cpu')
     if zipfile.is_zipfile(path):  # torch compares no checksums
-        with zipfile.ZipFile(path) as file:
-            if damaged := file.testzip():
-                raise RuntimeError(f'checkpoint {path} is damaged, in its part {damaged}')
+        try:
+            with zipfile.ZipFile(path) as file:
+                damaged = file.testzip()
+        except zipfile.BadZipFile as error:
+            damaged = str(error)
+        if damaged:
+            raise RuntimeError(f'checkpoint {path} is damaged: {damaged}')
     return checkpoint
 
 

@@ -10,7 +10,7 @@ from mmaction.registry import DATASETS
 from mmengine.fileio import exists, get_text
 
 from .broken import BrokenSamples, call_within
-from .seeding import SeededIndex
+from .seeding import SeededIndex, seed_all
 
 # Controls, and the mark of a list that was appended to another: nobody sees them in a path.
 UNSEEN = re.compile('[\0-\x1f\x7f\ufeff]')
@@ -124,7 +124,7 @@ class CheckedList:
                 for more than ``max_broken`` of the samples.
         """
         if isinstance(idx, SeededIndex):
-            idx.seed_all()
+            seed_all(idx.seed)
         if not self.test_mode:
             self.broken.draw()
         try:

@@ -15,6 +15,13 @@ def seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
+def seed_all(seed: int) -> None:
+    """Seed the global generators of Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
 class SeededIndex(int):
     """Index of a sample with the seed of what is random in it.
 
@@ -37,12 +44,6 @@ class SeededIndex(int):
 
     def __sub__(self, other: int) -> 'SeededIndex':
         return SeededIndex(int(self) - other, self.seed)
-
-    def seed_all(self) -> None:
-        """Seed the global generators of Python, NumPy and torch."""
-        random.seed(self.seed)
-        np.random.seed(self.seed)
-        torch.manual_seed(self.seed)
 
 
 @DATA_SAMPLERS.register_module()
