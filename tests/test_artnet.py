@@ -191,6 +191,33 @@ def test_norm_cfg_holds_everywhere_also_inside_the_units():
     assert kinds == [nn.GroupNorm] * (2 * 8 + 1 + 3 * 7)
 
 
+@pytest.mark.parametrize('arch', ARCHS)
+def test_one_option_bounds_every_unit_that_squares(arch):
+    net = small(arch, max_response=10)
+    bounded = [m.max_response for m in net.modules() if hasattr(m, 'max_response')]
+    units = [m for m in net.modules() if isinstance(m, RelationConv3d)]
+    assert bounded == [10] * len(units)
+    of_its_own = dict(type='SMARTConv3d', max_response=3)
+    table = dict(stem='SMARTConv3d', stages=[('Conv3d', of_its_own), PLAIN, PLAIN, PLAIN])
+    net = small(table, max_response=10)
+    assert (net.stem.max_response, net.stages[0][1].conv2.max_response) == (10, 3)
+
+
+@torch.no_grad()
+def test_weights_trained_without_a_limit_fit_and_it_holds_what_is_out_of_proportion():
+    """A clip of 1.5 times the contrast, after seven units that square."""
+    torch.manual_seed(0)
+    plain, bounded = small(), small(max_response=3)
+    x = torch.randn(4, 3, 16, 32, 32)
+    for _ in range(60):
+        plain(x)
+    bounded.load_state_dict(plain.state_dict(), strict=True)
+    usual = plain.eval()(x).max()
+    assert 0.5 < bounded.eval()(x).max() / usual < 1.5
+    assert plain(1.5 * x).max() / usual > 1e6
+    assert bounded(1.5 * x).max() / usual < 10
+
+
 def test_convolutions_have_no_bias():
     assert all(conv.bias is None for arch in ARCHS for conv in convolutions(small(arch)))
 

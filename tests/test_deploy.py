@@ -29,9 +29,10 @@ def randomised(model: nn.Module) -> nn.Module:
 @pytest.mark.parametrize('unit', [RelationConv3d, SMARTConv3d])
 @pytest.mark.parametrize('kernel', [3, (1, 3, 3)])
 @pytest.mark.parametrize('bias', [True, False])
-def test_deployed_unit_computes_the_same(unit, kernel, bias):
+@pytest.mark.parametrize('limit', [None, 0.5])
+def test_deployed_unit_computes_the_same(unit, kernel, bias, limit):
     padding = (int(kernel == 3), 1, 1)
-    layer = randomised(unit(4, 8, kernel, padding=padding, bias=bias))
+    layer = randomised(unit(4, 8, kernel, padding=padding, bias=bias, max_response=limit))
     x = torch.randn(2, 4, 4, 6, 6).double()
     expected = layer(x)
     switch_to_deploy(switch_to_deploy(layer))  # the second time changes nothing
@@ -68,8 +69,9 @@ def test_scores_of_a_deployed_recognizer_agree_to_1e_5():
 
 def test_units_in_other_backbones_are_deployed_and_the_norms_around_them_stay():
     resnet = dict(type='ResNet3d', depth=18, pretrained=None, pretrained2d=False, base_channels=8)
-    net = MODELS.build(dict(**resnet, conv_cfg=dict(type='SMARTConv3d')))
+    net = MODELS.build(dict(**resnet, conv_cfg=dict(type='SMARTConv3d', max_response=2)))
     net = randomised(net)
+    assert {m.max_response for m in net.modules() if isinstance(m, SMARTConv3d)} == {2}
     x = torch.randn(1, 3, 8, 32, 32).double()
     expected = net(x)
     torch.testing.assert_close(switch_to_deploy(net)(x), expected)

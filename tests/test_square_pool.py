@@ -7,8 +7,10 @@ from torch import Tensor
 from artnet_mm.models.square_pool import square_pool
 
 
-def formula(x: Tensor) -> Tensor:
-    """z_k = 0.5 x_2k^2 + 0.5 x_2k+1^2, one code at a time."""
+def formula(x: Tensor, limit: float | None = None) -> Tensor:
+    """z_k = 0.5 x_2k^2 + 0.5 x_2k+1^2, one code at a time; responses beyond the limit cut off."""
+    if limit is not None:
+        x = x.clamp(-limit, limit)
     codes = [0.5 * x[:, 2 * k] ** 2 + 0.5 * x[:, 2 * k + 1] ** 2 for k in range(x.shape[1] // 2)]
     return torch.stack(codes, dim=1)
 
@@ -26,10 +28,12 @@ def test_pairs_are_neighbouring_channels_weighted_one_half():
 
 @pytest.mark.parametrize('shape', [(1, 2, 1, 1, 1), (2, 6, 3, 4, 5), (3, 4, 1, 2, 2)])
 @pytest.mark.parametrize('channels_last', [False, True])
-def test_codes_and_gradients_equal_the_formula(shape, channels_last):
+@pytest.mark.parametrize('limit', [None, 0.7])
+def test_codes_and_gradients_equal_the_formula(shape, channels_last, limit):
     x = responses(*shape)
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
-    codes, expected = square_pool(x.contiguous(memory_format=layout)), formula(x)
+    codes = square_pool(x.contiguous(memory_format=layout), limit)
+    expected = formula(x, limit)
     torch.testing.assert_close(codes, expected)
     upstream = torch.randn_like(expected)
     torch.testing.assert_close(
@@ -39,8 +43,17 @@ def test_codes_and_gradients_equal_the_formula(shape, channels_last):
 
 def test_first_and_second_derivatives_agree_with_finite_differences():
     x = responses(2, 4, 2, 2, 2)
-    assert torch.autograd.gradcheck(square_pool, x)
-    assert torch.autograd.gradgradcheck(square_pool, x)
+    for limit in (None, 1.0):
+        assert torch.autograd.gradcheck(square_pool, (x, limit))
+        assert torch.autograd.gradgradcheck(square_pool, (x, limit))
+
+
+def test_responses_beyond_the_limit_count_as_the_limit_and_get_no_gradient():
+    x = torch.tensor([3.0, -1.0, 2.0, -9.0, 1.0, float('inf')], requires_grad=True)
+    codes = square_pool(x.view(1, 6, 1, 1, 1), 2)
+    assert codes.flatten().tolist() == [2.5, 4.0, 2.5]
+    codes.sum().backward()
+    assert x.grad.tolist() == [0, -1, 2, 0, 1, 0]  # the limit itself has one, as with clamp
 
 
 def test_input_is_left_as_it_was():

@@ -63,8 +63,10 @@ def batch_norm(x: Tensor, state: dict, name: str, training: bool) -> Tensor:
     return (x - mean) / (var + EPS).sqrt() * scale + shift
 
 
-def transcription(unit: type, state: dict, x: Tensor, training: bool, geometry: dict) -> Tensor:
-    """The unit as the paper writes it, from its parameters."""
+def transcription(
+    unit: type, state: dict, x: Tensor, training: bool, geometry: dict, limit: float | None = None
+) -> Tensor:
+    """The unit as the paper writes it, from its parameters; responses cut off at a limit."""
     in_time = {name: triple(v) for name, v in geometry.items() if name in ('padding', 'dilation')}
     in_space = {name: (int(name == 'dilation'), *v[1:]) for name, v in in_time.items()}
     shared = {name: v for name, v in geometry.items() if name in ('stride', 'groups')}
@@ -73,6 +75,8 @@ def transcription(unit: type, state: dict, x: Tensor, training: bool, geometry: 
     else:
         hidden = conv3d(x, state['relation_conv.weight'], **in_time, **shared)
         hidden = batch_norm(hidden, state, 'relation_norm', training)
+        if limit is not None:
+            hidden = hidden.clamp(-limit, limit)
         pairs = [(hidden[:, k], hidden[:, k + 1]) for k in range(0, hidden.shape[1], 2)]
         codes = torch.stack([0.5 * first**2 + 0.5 * second**2 for first, second in pairs], dim=1)
         fused = batch_norm(codes, state, 'pool_norm', training)
@@ -99,13 +103,25 @@ def randomised(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize('training', [True, False], ids=['train', 'eval'])
 @pytest.mark.parametrize('geometry', GEOMETRIES)
 def test_unit_equals_the_transcription_with_all_gradients(unit, training, geometry):
+    check_against_the_transcription(unit, training, geometry)
+
+
+@pytest.mark.parametrize('unit', BRANCHED)
+@pytest.mark.parametrize('training', [True, False], ids=['train', 'eval'])
+@pytest.mark.parametrize('limit', [0.5, 1.5, 1e6])
+def test_bounded_unit_equals_the_transcription_with_all_gradients(unit, training, limit):
+    check_against_the_transcription(unit, training, GEOMETRIES[0], limit)
+
+
+def check_against_the_transcription(unit, training, geometry, limit=None):
     torch.manual_seed(0)
-    layer = randomised(unit(4, 8, **geometry)).train(training)
+    option = {} if limit is None else dict(max_response=limit)
+    layer = randomised(unit(4, 8, **geometry, **option)).train(training)
     x = torch.randn(2, 4, 5, 6, 7, dtype=torch.float64, requires_grad=True)
     parameters = dict(layer.named_parameters())
     # clones: training moves the running statistics of the layer
     state = {name: value.clone() for name, value in layer.named_buffers()} | parameters
-    out, expected = layer(x), transcription(unit, state, x, training, geometry)
+    out, expected = layer(x), transcription(unit, state, x, training, geometry, limit)
     assert out.shape == nn.Conv3d(4, 8, **geometry).double()(x).shape
     torch.testing.assert_close(out, expected)
     sources, upstream = [x, *parameters.values()], torch.randn_like(expected)
@@ -253,6 +269,13 @@ def test_odd_out_channels_cannot_be_paired(unit):
 def test_malformed_geometry_is_named(unit, name, value):
     with pytest.raises(ValueError, match=f'^{name} must be an int or three ints'):
         unit(4, 8, **{'kernel_size': 3, 'padding': 1, name: value})
+
+
+@pytest.mark.parametrize('unit', BRANCHED)
+@pytest.mark.parametrize('limit', [0, -1, '10', float('nan')])
+def test_a_limit_that_is_none_is_named(unit, limit):
+    with pytest.raises(ValueError, match='max_response must be None or above 0'):
+        unit(4, 8, 3, padding=1, max_response=limit)
 
 
 @pytest.mark.parametrize('unit', [SpatialConv3d, SMARTConv3d])

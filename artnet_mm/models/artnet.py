@@ -1,6 +1,7 @@
 """ARTNet: a pre-activation 3D ResNet whose convolutions are units (Sec. 3.3, Table 1)."""
 
 import inspect
+from functools import partial
 
 import torch.nn.functional as F
 from mmaction.registry import MODELS
@@ -57,10 +58,10 @@ def _resolve(arch: str | dict) -> dict:
     return arch
 
 
-def _build_unit(unit: str | dict, norm_cfg: dict, *args, **kwargs) -> nn.Module:
-    """Build a convolution from the name or the ``conv_cfg`` of a unit.
+def _unit_maker(unit: str | dict, **shared: object) -> partial:
+    """What makes a convolution, from the name or the ``conv_cfg`` of a unit.
 
-    Units that normalise inside are given the network's ``norm_cfg``.
+    Units that have arguments of these names are given what the network shares.
     """
     if not isinstance(unit, str | dict):
         raise ValueError(f'arch names units by name or conv_cfg, got {unit!r}')
@@ -69,9 +70,8 @@ def _build_unit(unit: str | dict, norm_cfg: dict, *args, **kwargs) -> nn.Module:
     layer = MODELS.get(name) if isinstance(name, str) else name
     if layer is None:
         raise ValueError(f'arch names a unit {name!r}, but nothing of that name is registered')
-    if 'norm_cfg' in inspect.signature(layer).parameters:
-        cfg.setdefault('norm_cfg', norm_cfg)
-    return layer(*args, bias=False, **cfg, **kwargs)
+    taken = inspect.signature(layer).parameters.keys() & shared.keys()
+    return partial(layer, bias=False, **{**{name: shared[name] for name in taken}, **cfg})
 
 
 class PreActBlock(nn.Module):
@@ -84,7 +84,8 @@ class PreActBlock(nn.Module):
         in_channels (int): Channels of the input.
         channels (int): Channels of the output.
         stride (int): Stride in time and space of the first convolution.
-        units (tuple): Units of the two convolutions and of the projection.
+        units (tuple): What makes the two convolutions and the projection, as
+            ``torch.nn.Conv3d`` does.
         shortcut_kernel (int): Kernel size of the projection.
         norm_cfg (dict): Normalisation.
     """
@@ -101,21 +102,14 @@ class PreActBlock(nn.Module):
         super().__init__()
         first, second, projection = units
         self.norm1 = build_norm_layer(norm_cfg, in_channels)[1]
-        self.conv1 = _build_unit(
-            first, norm_cfg, in_channels, channels, 3, stride=stride, padding=1
-        )
+        self.conv1 = first(in_channels, channels, 3, stride=stride, padding=1)
         self.norm2 = build_norm_layer(norm_cfg, channels)[1]
-        self.conv2 = _build_unit(second, norm_cfg, channels, channels, 3, stride=1, padding=1)
+        self.conv2 = second(channels, channels, 3, stride=1, padding=1)
         self.shortcut = None
         if stride != 1 or in_channels != channels:
-            self.shortcut = _build_unit(
-                projection,
-                norm_cfg,
-                in_channels,
-                channels,
-                shortcut_kernel,
-                stride=stride,
-                padding=shortcut_kernel // 2,
+            padding = shortcut_kernel // 2
+            self.shortcut = projection(
+                in_channels, channels, shortcut_kernel, stride=stride, padding=padding
             )
 
     def switch_to_deploy(self) -> None:
@@ -155,6 +149,8 @@ class ARTNet(BaseModule):
             the stem, 1 for stem and stage1, and so on. Defaults to -1, none.
         init_cfg (dict | list): Defaults to Xavier convolutions and BN of scale
             1 and shift 0.
+        max_response (float, optional): Limit of what the units square, for all that
+            have such an argument. Defaults to None, the paper's arithmetic.
 
     Raises:
         ValueError: If the depth, the arch, a unit, the shortcut kernel or the frozen
@@ -177,6 +173,7 @@ class ARTNet(BaseModule):
         norm_cfg: dict | None = None,
         frozen_stages: int = -1,
         init_cfg: dict | list | None = None,
+        max_response: float | None = None,
     ) -> None:
         super().__init__(init_cfg=DEFAULT_INIT if init_cfg is None else init_cfg)
         if frozen_stages not in range(-1, 5):
@@ -187,27 +184,21 @@ class ARTNet(BaseModule):
             raise ValueError(f'shortcut_kernel must be 1 or 3, got {shortcut_kernel!r}')
         arch = _resolve(arch)
         norm_cfg = norm_cfg or dict(type='BN3d')
+        maker = partial(_unit_maker, norm_cfg=norm_cfg, max_response=max_response)
 
-        self.stem = _build_unit(
-            arch['stem'],
-            norm_cfg,
-            in_channels,
-            base_channels,
-            (3, 7, 7),
-            stride=2,
-            padding=(1, 3, 3),
+        self.stem = maker(arch['stem'])(
+            in_channels, base_channels, (3, 7, 7), stride=2, padding=(1, 3, 3)
         )
         projection = arch.get('shortcut', 'Conv3d')
         stages, width = [], base_channels
         for index, (units, num_blocks) in enumerate(zip(arch['stages'], NUM_BLOCKS[depth])):
             channels = base_channels * 2**index
+            makers = tuple(map(maker, (*units, projection)))
             blocks = []
             for block in range(num_blocks):
                 stride = 2 if index > 0 and block == 0 else 1
                 blocks.append(
-                    PreActBlock(
-                        width, channels, stride, (*units, projection), shortcut_kernel, norm_cfg
-                    )
+                    PreActBlock(width, channels, stride, makers, shortcut_kernel, norm_cfg)
                 )
                 width = channels
             stages.append(nn.Sequential(*blocks))

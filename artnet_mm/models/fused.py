@@ -132,7 +132,8 @@ class _Fuse(torch.autograd.Function):
     def forward(ctx, unit: nn.Module, x: Tensor | None, hidden: Tensor, *weights: Tensor):
         reduction, *_ = weights
         ctx.unit, ctx.relation = unit, _Norm(unit.relation_norm, hidden)
-        codes = square_pool(ctx.relation(hidden)).to(unit.pool_norm.weight.dtype)
+        codes = square_pool(ctx.relation(hidden), unit.max_response)
+        codes = codes.to(unit.pool_norm.weight.dtype)
         ctx.pool, pairs = _Norm(unit.pool_norm, codes), codes.shape[1]
         out = _mix(reduction[:, -pairs:], _activate(codes, ctx.pool, reduction))
         appearance = None
@@ -150,14 +151,14 @@ class _Fuse(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple:
         x, hidden, appearance, reduction, *weights = ctx.saved_tensors
-        responses = ctx.relation(hidden)
-        codes = square_pool(responses).to(ctx.unit.pool_norm.weight.dtype)
+        responses, limit = ctx.relation(hidden), ctx.unit.max_response
+        codes = square_pool(responses, limit).to(ctx.unit.pool_norm.weight.dtype)
         pairs = codes.shape[1]
         of_reduction, of_codes, *of_pool = _activate_backward(
             grad, codes, ctx.pool, reduction[:, -pairs:]
         )
         del codes
-        of_responses = square_pool_backward(of_codes, responses)
+        of_responses = square_pool_backward(of_codes, responses, limit)
         del responses, of_codes
         of_hidden, *of_relation = ctx.relation.backward(of_responses, hidden)
         del of_responses

@@ -10,29 +10,35 @@ class _SquarePool(torch.autograd.Function):
     """One operation that keeps its input for the backward pass and nothing else."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, max_response: float | None) -> Tensor:
         ctx.save_for_backward(x)
+        ctx.max_response = max_response
         x = _at_least_float32(x)
+        if max_response is not None:
+            x = x.clamp(-max_response, max_response)
         first, second = x[:, 0::2], x[:, 1::2]
         return (first * first).addcmul_(second, second).mul_(POOLING_WEIGHT)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        return square_pool_backward(grad, *ctx.saved_tensors)
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        return square_pool_backward(grad, *ctx.saved_tensors, ctx.max_response), None
 
 
-def square_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
+def square_pool_backward(grad: Tensor, x: Tensor, max_response: float | None = None) -> Tensor:
     """Gradient of the responses x (N, C, T, H, W) from that of their codes."""
-    # d(w x^2)/dx = 2 w x, shared by both channels of a pair.
-    pairs = _at_least_float32(x).unflatten(1, (-1, 2))
-    return (pairs * (2 * POOLING_WEIGHT * grad).unsqueeze(2)).flatten(1, 2).to(x.dtype)
+    # d(w x^2)/dx = 2 w x, shared by both channels of a pair; 0 beyond the limit.
+    x, dtype = _at_least_float32(x), x.dtype
+    if max_response is not None:
+        x = torch.where(x.abs() <= max_response, x, 0.0)
+    pairs = x.unflatten(1, (-1, 2))
+    return (pairs * (2 * POOLING_WEIGHT * grad).unsqueeze(2)).flatten(1, 2).to(dtype)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def square_pool(x: Tensor) -> Tensor:
+def square_pool(x: Tensor, max_response: float | None = None) -> Tensor:
     """Transformation codes ``z_k = 0.5 (x_{2k}^2 + x_{2k+1}^2)`` (Sec. 3.2).
 
     Half-precision responses are squared in float32, and the codes stay float32:
@@ -40,6 +46,8 @@ def square_pool(x: Tensor) -> Tensor:
 
     Args:
         x (Tensor): Responses of the 3D convolution, (N, C, T, H, W) with an even C.
+        max_response (float, optional): Limit the responses to +-max_response before
+            they are squared. Defaults to None, no limit.
 
     Returns:
         Tensor: Codes, (N, C / 2, T, H, W).
@@ -49,4 +57,4 @@ def square_pool(x: Tensor) -> Tensor:
     """
     if x.shape[1] % 2:
         raise ValueError(f'channels are pooled in pairs, but there are {x.shape[1]}')
-    return _SquarePool.apply(x)
+    return _SquarePool.apply(x, max_response)

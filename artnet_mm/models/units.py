@@ -110,9 +110,14 @@ class RelationConv3d(nn.Module):
         bias (bool): Whether the output has a bias. It belongs to the reduction;
             the branch convolutions are followed by BN and have none. Defaults to True.
         norm_cfg (dict): Normalisation inside the unit. Defaults to BN3d.
+        max_response (float, optional): Limit the normalised responses of the 3D
+            convolution to +-max_response before they are squared, which keeps units
+            that follow one another bounded in inference (docs/study.md). Defaults to
+            None, the paper's arithmetic.
 
     Raises:
-        ValueError: If ``out_channels`` is odd or the geometry is malformed.
+        ValueError: If ``out_channels`` is odd, the geometry is malformed, or
+            ``max_response`` is not above 0.
 
     Example:
         >>> import torch
@@ -136,8 +141,14 @@ class RelationConv3d(nn.Module):
         groups: int = 1,
         bias: bool = True,
         norm_cfg: dict | None = None,
+        max_response: float | None = None,
     ) -> None:
         super().__init__()
+        if max_response is not None and not (
+            isinstance(max_response, int | float) and max_response > 0
+        ):
+            raise ValueError(f'max_response must be None or above 0, got {max_response!r}')
+        self.max_response = max_response
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = _triple('kernel_size', kernel_size, 1)
@@ -203,13 +214,13 @@ class RelationConv3d(nn.Module):
 
     def _deployed_branches(self, x: Tensor) -> list[Tensor]:
         """What the reduction reads."""
-        codes = square_pool(self.relation_conv(x))
+        codes = square_pool(self.relation_conv(x), self.max_response)
         codes = torch.addcmul(self.pool_shift, codes, self.pool_scale)
         return [F.relu(codes, inplace=True).to(self.reduction.weight.dtype)]
 
     def _fuse(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Responses that the reduction reads, before ReLU."""
-        codes = square_pool(self.relation_norm(hidden))
+        codes = square_pool(self.relation_norm(hidden), self.max_response)
         # float32 under autocast; a model that is half precision itself needs its own type.
         return self.pool_norm(codes.to(self.reduction.weight.dtype))
 
