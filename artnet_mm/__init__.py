@@ -4,7 +4,13 @@ Importing the package registers everything in MMAction2's registries; configs do
 so through ``custom_imports``.
 """
 
+import os
 from pathlib import Path
+
+# Threads of OpenMP that wait give their core to others, and to torch's other processes: spinning,
+# two runs beside each other take ten times as long. Read as torch is loaded, so tools import
+# artnet_mm first.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 from .versions import check_versions
 

@@ -22,6 +22,11 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what :func:`load_config` takes."""
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    add_cfg_options(parser)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options`` to a tool that reads a config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -32,7 +32,7 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _attempt(work: Callable[[str], Any], name: str) -> tuple[Any, str | None]:
+def _attempt(work: Callable[[Any], Any], name: Any) -> tuple[Any, str | None]:
     """Result, and reason of failure in words: not all exceptions can be pickled."""
     try:
         return work(name), None
@@ -70,25 +70,25 @@ def _outcome(future: Future, timeout: float) -> tuple[Any, str | None]:
 
 
 def process(
-    work: Callable[[str], Any], names: Collection[str], processes: int, timeout: float
-) -> Iterator[tuple[str, Any, str | None]]:
+    work: Callable[[Any], Any], names: Collection, processes: int, timeout: float
+) -> Iterator[tuple[Any, Any, str | None]]:
     """Call a function that may raise, crash or hang for each of many names.
 
     Args:
         work (Callable): Function of a name, which can be pickled as its results can.
-        names (Collection[str]): What to call it with.
+        names (Collection): What to call it with; strings or tuples.
         processes (int): Number of processes, each for one call at a time.
         timeout (float): Seconds after which a call is given up and its process ended.
 
     Yields:
-        tuple[str, Any, str | None]: Name, result, and None or the reason of failure,
+        tuple[Any, Any, str | None]: Name, result, and None or the reason of failure,
         as they end.
     """
     # A server that forks workers: they start at once, and without the threads of this process.
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload([__name__])
     waiting = iter(names)
-    running: dict[Future, str] = {}
+    running: dict[Future, Any] = {}
     pool = ProcessPool(processes, initializer=_start_worker, context=context)
     try:
         while names:
@@ -113,34 +113,37 @@ def process(
 
 
 def run(
-    work: Callable[[str], Any],
-    names: Collection[str],
+    work: Callable[[Any], Any],
+    names: Collection,
     processes: int,
     timeout: float,
-    on_success: Callable[[str], object] = str,
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Work on videos as :func:`process` does, showing the progress.
+    on_success: Callable[[Any, Any], object] = lambda name, result: None,
+    noun: str = 'videos',
+) -> tuple[dict[Any, Any], dict[Any, str]]:
+    """Work on videos, or what else, as :func:`process` does, showing the progress.
 
     Args:
         work (Callable): Function of a name, which can be pickled as its results can.
-        names (Collection[str]): Names of the videos.
+        names (Collection): Names of the videos.
         processes (int): Number of processes.
         timeout (float): Seconds a video.
-        on_success (Callable): Called with the name of every video that did not fail.
+        on_success (Callable): Called with the name and the result of every video that did
+            not fail.
+        noun (str): What the names are of. Defaults to 'videos'.
 
     Returns:
-        tuple[dict[str, Any], dict[str, str]]: Results, and reasons of failure, by name.
+        tuple[dict[Any, Any], dict[Any, str]]: Results, and reasons of failure, by name.
 
     Raises:
         SystemExit: On Ctrl-C and SIGTERM, with one line.
     """
-    results: dict[str, Any] = {}
-    failures: dict[str, str] = {}
+    results: dict[Any, Any] = {}
+    failures: dict[Any, str] = {}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     columns = [
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn('videos, {task.fields[failed]} failed, elapsed'),
+        TextColumn(noun + ', {task.fields[failed]} failed, elapsed'),
         TimeElapsedColumn(),
         TextColumn('left'),
         TimeRemainingColumn(),
@@ -155,14 +158,14 @@ def run(
             for number, (name, result, reason) in enumerate(outcomes, 1):
                 if reason is None:
                     results[name] = result
-                    on_success(name)
+                    on_success(name, result)
                 else:
                     failures[name] = reason
                 progress.update(bar, completed=number, failed=len(failures))
                 if not console.is_terminal and number * 20 % len(names) < 20:  # 20 lines
-                    console.print(f'{number}/{len(names)} videos, {len(failures)} failed')
+                    console.print(f'{number}/{len(names)} {noun}, {len(failures)} failed')
     except KeyboardInterrupt:
         raise SystemExit(
-            f'stopped: {len(results)} of {len(names)} videos are finished; the same command goes on'
+            f'stopped: {len(results)} of {len(names)} {noun} are finished; the same command goes on'
         ) from None
     return results, failures

@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
+
+from artnet_mm.evaluation.metrics import out_of_proportion
 
 from .helpers import labelled
 
@@ -79,14 +82,11 @@ def test_without_any_label_there_are_only_counts():
 
 
 @pytest.mark.parametrize('num_videos, expected', [(None, 5), (5, 5), (19796, 19796)])
-def test_expected_is_the_official_number_where_given(num_videos, expected, caplog):
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
+def test_expected_is_the_official_number_where_given(num_videos, expected, log):
     metrics = evaluate(from_probabilities(VIDEOS), num_videos=num_videos)
-    logger.removeHandler(caplog.handler)
     assert metrics['acc/evaluated'] == 5
     assert metrics['acc/expected'] == expected
-    assert ('5 of 19796 videos were evaluated' in caplog.text) == (expected != 5)
+    assert ('5 of 19796 videos were evaluated' in log.text) == (expected != 5)
 
 
 def test_videos_that_fill_the_last_distributed_batch_do_not_count():
@@ -101,16 +101,50 @@ def test_an_evaluator_can_be_used_again():
         assert evaluator.evaluate(5) == pytest.approx(EXPECTED, rel=1e-6)
 
 
-def test_scores_that_are_not_finite_count_as_wrong_and_are_said(caplog):
+def test_scores_that_are_not_finite_count_as_wrong_and_are_said(log):
     unread = [sample([float('nan')] * 6, 5), sample([0.0, math.inf, 0, 0, 0, 0], 1)]
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
     metrics = evaluate(from_probabilities(VIDEOS) + unread)
-    logger.removeHandler(caplog.handler)
-    assert 'the scores of 2 of 7 videos are not finite' in caplog.text
+    assert 'the scores of 2 of 7 videos are not finite' in log.text
     wrong = {'acc/top1': 2 / 7, 'acc/top5': 4 / 7, 'acc/avg': 3 / 7, 'acc/expected': 7}
     wrong['acc/mean1'] = (1 / 3 + 1 / 2 + 0 + 0) / 4  # classes 0, 1, 2 and 5
     assert metrics == pytest.approx({**EXPECTED, **wrong}, rel=1e-6)
     nothing = evaluate([sample([float('nan')] * 6, 5)])
     assert nothing['acc/top1'] == nothing['acc/top5'] == nothing['acc/evaluated'] == 0
     assert math.isnan(nothing['acc/nll'])
+
+
+@pytest.fixture
+def log(caplog):
+    """What MMEngine's logger says."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def named(scores, label, name):
+    named = sample(scores, label)
+    named.set_metainfo(dict(filename=name))
+    return named
+
+
+def test_videos_whose_scores_are_out_of_all_proportion_are_named_with_the_remedy(log):
+    videos = [named([9.0, -3, 1, 0, 2, 4], 0, f'{n}.mp4') for n in range(9)]
+    wild = named([9e5, -3, 1, 0, 2, 4], 0, 'wild.mp4')
+    evaluate([*videos, wild, named([float('nan')] * 6, 0, 'broken.mp4')])
+    (line,) = [r.getMessage() for r in log.records if 'out of all proportion' in r.getMessage()]
+    assert line.startswith('the scores of 1 of 10 videos are') and line.endswith(': wild.mp4')
+    assert '--cfg-options model.backbone.max_response=10' in line
+
+
+@pytest.mark.parametrize('scale', [0, 1e-9, 0.1, 10, 80])
+def test_scores_of_a_healthy_network_are_not_called_out_of_proportion(scale, log):
+    torch.manual_seed(0)
+    scores = torch.randn(500, 400) * torch.rand(500, 1) * scale  # some certain, some guessing
+    evaluate([named(row.tolist(), 0, 'a.mp4') for row in scores])
+    assert 'out of all proportion' not in log.text
+
+
+def test_of_a_single_video_only_what_no_trained_network_says_is_out_of_proportion():
+    assert not out_of_proportion(np.array([[80.0, -80.0]]))[0]
+    assert out_of_proportion(np.array([[1e4, 0.0]]))[0]

@@ -81,6 +81,22 @@ def test_a_broken_video_is_said_and_the_others_are_answered(clips, config, check
         assert {row['video'] for row in csv.DictReader(file)} == {str(good)}
 
 
+def test_scores_out_of_all_proportion_are_said_and_a_limit_mends_them(
+    clips, config, checkpoint, tmp_path
+):
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    for name, value in state.items():
+        if name.endswith('relation_norm.running_var'):
+            value /= 32  # responses nearly three times as large as in training
+    torch.save({'state_dict': state}, tmp_path / 'wild.pth')
+    command = ['predict.py', config, tmp_path / 'wild.pth', *videos(clips, 0)]
+    unbounded = 'model.backbone.max_response=None'
+    assert 'out of all proportion' in run_tool(*command, '--cfg-options', unbounded).stdout
+    result = run_tool(*command, '--cfg-options', 'model.backbone.max_response=3')
+    assert 'out of all proportion' not in result.stdout
+    assert len(answers(result.stdout)) == 5
+
+
 def test_names_of_classes_may_come_from_a_file(clips, config, checkpoint, tmp_path):
     (tmp_path / 'classes.txt').write_text('\n'.join(f'<{name}>' for name in CLASSES))
     command = ['predict.py', config, checkpoint, *videos(clips, 0), '--classes']

@@ -71,7 +71,9 @@ def test_nothing_to_do_is_done():
 
 def test_progress_in_a_log_is_twenty_lines(capsys):
     names, successes = [*map(str, range(99)), 'raise'], []
-    results, failures = run(act, names, processes=2, timeout=30, on_success=successes.append)
+    results, failures = run(
+        act, names, processes=2, timeout=30, on_success=lambda name, _: successes.append(name)
+    )
     assert results == {name: name for name in names[:-1]}
     assert failures == {'raise': 'Refused: no such codec (7)'}
     assert sorted(successes) == sorted(results)

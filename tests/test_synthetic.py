@@ -9,6 +9,7 @@ import pytest
 
 from artnet_mm.datasets.synthetic import (
     CLASSES,
+    KINDS,
     MOTIONS,
     SPLITS,
     motion_clip,
@@ -182,3 +183,43 @@ def test_more_clips_than_a_split_has_textures_are_refused(tmp_path):
     with pytest.raises(ValueError, match='at most 1000000 clips'):
         write_dataset(tmp_path, num_train=1, num_val=1_000_001)
     assert not any(tmp_path.iterdir())
+
+
+def decoded_like(path, clip) -> bool:
+    return abs(decode(path).astype(int) - clip).mean() < 12
+
+
+def test_training_clips_share_so_many_textures_each_in_all_motions_and_validation_has_others(
+    tmp_path,
+):
+    write_dataset(tmp_path, num_train=40, num_val=10, num_frames=24, num_textures=2)
+    for index, (path, label) in enumerate(listed(tmp_path, 'train')):
+        expected = motion_clip(label, index, num_frames=24, texture_seed=index // 10 % 2)
+        assert decoded_like(path, expected)
+    for index, (path, label) in enumerate(listed(tmp_path, 'val')):
+        assert decoded_like(path, motion_clip(label, SPLITS['val'] + index, num_frames=24))
+    shown = [motion_clip(0, 3, num_frames=1, texture_seed=seed) for seed in (7, 7, 8)]
+    assert np.array_equal(shown[0], shown[1]) and not np.array_equal(shown[0], shown[2])
+
+
+def test_a_shortcut_ties_kinds_to_motions_in_training_and_to_all_others_in_validation(tmp_path):
+    write_dataset(tmp_path, num_train=10, num_val=20, num_frames=24, shortcut=True)
+    assert (tmp_path / 'classes.txt').read_text().split('\n') == [*CLASSES[:5], '']
+    train, val = listed(tmp_path, 'train'), listed(tmp_path, 'val')
+    for index, (path, label) in enumerate(train):
+        assert label == index % 5
+        assert decoded_like(path, motion_clip(label, index, num_frames=24, kind=label))
+    lines = [line.split() for line in (tmp_path / 'val_list_kinds.txt').read_text().splitlines()]
+    assert [name for name, _ in lines] == [path.name for path, _ in val]
+    kinds = [int(kind) for _, kind in lines]
+    for index, ((path, label), kind) in enumerate(zip(val, kinds)):
+        clip = motion_clip(label, SPLITS['val'] + index, num_frames=24, kind=kind)
+        assert decoded_like(path, clip)
+    pairs = sorted((label, kind) for (_, label), kind in zip(val, kinds))
+    assert pairs == [(a, b) for a in range(5) for b in range(5) if a != b]
+
+
+def test_a_kind_of_texture_can_be_asked_for_and_is_drawn_otherwise():
+    looks = {texture(np.random.RandomState(3), 48, kind).tobytes() for kind in range(len(KINDS))}
+    assert len(looks) == len(KINDS)
+    assert texture(np.random.RandomState(3), 48).tobytes() in looks

@@ -13,14 +13,6 @@ import tempfile
 from importlib.metadata import Distribution, version
 from pathlib import Path
 
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-from rich.console import Console
-from rich.markdown import Markdown
-
 from artnet_mm.datasets.synthetic import motion_clip, write_video
 from artnet_mm.evaluation.benchmark import (
     CUDA,
@@ -33,6 +25,14 @@ from artnet_mm.evaluation.benchmark import (
 )  # fmt: skip
 from artnet_mm.files import whole_file, write_whole
 from artnet_mm.versions import REQUIREMENTS
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from rich.console import Console
+from rich.markdown import Markdown
 
 GENERATED = re.compile('(?<=<!-- generated -->\n).*(?=<!-- /generated -->)', re.DOTALL)
 

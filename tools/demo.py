@@ -7,16 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+from artnet_mm import ROOT
+from artnet_mm.compat import prediction_of
+from artnet_mm.datasets.synthetic import CLASSES, write_dataset
+from artnet_mm.evaluation import VideoAccuracy
+
 from mmaction.apis import inference_recognizer, init_recognizer
 from mmengine.config import Config
 from mmengine.fileio import load
 from rich.console import Console
 from rich.table import Table
-
-from artnet_mm import ROOT
-from artnet_mm.compat import prediction_of
-from artnet_mm.datasets.synthetic import CLASSES, write_dataset
-from artnet_mm.evaluation import VideoAccuracy
 
 NUM_TRAIN, NUM_VAL = 600, 100
 PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+)/(\d+)\]')

@@ -6,10 +6,6 @@ The dumps of tools/test.py --dump are joined by video. They are pickles: only yo
 import argparse
 from pathlib import Path
 
-import numpy as np
-from rich.console import Console
-from rich.table import Column, Table
-
 from artnet_mm.evaluation.fusion import (
     WEIGHTS,
     WEIGHTS_NOTE,
@@ -18,6 +14,10 @@ from artnet_mm.evaluation.fusion import (
     read_scores,
     write_scores,
 )
+
+import numpy as np
+from rich.console import Console
+from rich.table import Column, Table
 
 COLUMNS = {'top1': 'top-1', 'top5': 'top-5', 'avg': 'Avg', 'mean1': 'mean class'}
 console = Console(highlight=False, markup=False)

@@ -8,16 +8,8 @@ import argparse
 import re
 from pathlib import Path
 
-import torch
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.fileio import dump
-from mmengine.registry import init_default_scope
-from rich.console import Console
-from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
-
 from artnet_mm import ROOT
+from artnet_mm.evaluation.cost import count
 from artnet_mm.evaluation.report import (
     LABELS,
     Section,
@@ -27,6 +19,11 @@ from artnet_mm.evaluation.report import (
     sections_of,
 )
 from artnet_mm.files import write_whole
+
+from mmengine.config import Config
+from mmengine.fileio import dump
+from rich.console import Console
+from rich.table import Table
 
 HEADER = """# Model zoo
 
@@ -47,27 +44,12 @@ COST = ['Params (M)', 'Multiply-adds (G) x views', 'Weights']
 README_TABLE = re.compile('(?<=<!-- experiments -->\n).*(?=<!-- /experiments -->)', re.DOTALL)
 
 
-def count(cfg: Config) -> dict[str, int]:
-    """Parameters, multiply-adds of one view, and views a video."""
-    init_default_scope(cfg.default_scope)
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model).eval()
-    sampler = next(s for s in cfg.test_pipeline if s['type'] == 'UniformClipSampler')
-    channels, size = len(cfg.model.data_preprocessor.mean), cfg.model.data_preprocessor.crop_size
-    view = torch.empty(1, 1, channels, sampler['clip_len'], size, size, device='meta')
-    with FlopCounterMode(display=False) as counter:
-        model(view, stage='head', mode='tensor')
-    return {
-        'Parameters': sum(parameter.numel() for parameter in model.parameters()),
-        'FLOPs': counter.get_total_flops() // 2,
-        'Views': 10 * sampler['num_clips'],
-    }
-
-
 def count_all(metafile: dict) -> str:
     """A metafile with the cost of every model counted on the network that its config builds."""
     for model in metafile['Models']:
-        model['Metadata'] = count(Config.fromfile(ROOT / model['Config']))
+        cfg = Config.fromfile(ROOT / model['Config'])
+        sampler = next(s for s in cfg.test_pipeline if s['type'] == 'UniformClipSampler')
+        model['Metadata'] = {**count(cfg), 'Views': 10 * sampler['num_clips']}
     style = dict(sort_keys=False, default_flow_style=None, width=100)
     return dump(metafile, file_format='yaml', **style)
 

@@ -5,19 +5,22 @@ import csv
 from fractions import Fraction
 from pathlib import Path
 
+from artnet_mm.compat import prediction_of
+from artnet_mm.datasets.videos import open_video, read_frames
+from artnet_mm.evaluation.metrics import REMEDY, out_of_proportion
+from artnet_mm.files import whole_file
+from artnet_mm.launch import add_cfg_options
+
 import av
 import cv2
 import numpy as np
 import torch
 from mmaction.apis import inference_recognizer, init_recognizer
+from mmengine.config import Config
 from mmengine.fileio import list_from_file
 from mmengine.runner import load_checkpoint
 from rich.console import Console
 from rich.progress import track
-
-from artnet_mm.compat import prediction_of
-from artnet_mm.datasets.videos import open_video, read_frames
-from artnet_mm.files import whole_file
 
 TOP = 5
 BAR = 30  # characters of a bar that stands for certainty
@@ -33,7 +36,9 @@ def load_model(args: argparse.Namespace) -> tuple[torch.nn.Module, list[str]]:
         RuntimeError: If the checkpoint is not one of the config's model.
         ValueError: If there is not a name for each of its classes.
     """
-    model = init_recognizer(args.config, device=args.device)
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    model = init_recognizer(cfg, device=args.device)
     loaded = load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     labels = range(model.cls_head.num_classes)
     names = loaded.get('meta', {}).get('dataset_meta', {}).get('classes')
@@ -54,7 +59,11 @@ def predict(model: torch.nn.Module, names: list[str], video: str) -> Answer:
     """
     scores, _ = prediction_of(inference_recognizer(model, video).to_dict())
     if not scores.isfinite().all():
-        raise ValueError('the scores of the network are not finite')
+        raise ValueError(f'the scores of the network are not finite: {REMEDY}')
+    if out_of_proportion(scores.numpy()[None])[0]:
+        console.print(
+            f'{video}: scores out of all proportion: {REMEDY}', style='yellow', soft_wrap=True
+        )
     values, labels = scores.softmax(0).topk(min(TOP, len(names)))
     return [(names[label], value) for label, value in zip(labels.tolist(), values.tolist())]
 
@@ -92,6 +101,7 @@ def main() -> None:
     )
     parser.add_argument('--csv', type=Path, help='file for video, rank, class, probability')
     parser.add_argument('--out-dir', type=Path, help='folder for annotated copies of the videos')
+    add_cfg_options(parser)
     parser.add_argument('--device', default='cuda:0' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args()
     copies = [video.with_name(f'{video.stem}_answer.mp4').name for video in args.videos]
@@ -114,7 +124,7 @@ def main() -> None:
                 annotate(video, answer, args.out_dir / copy)
         except Exception as error:  # decoders raise nearly anything; the others go on
             failed += 1
-            console.print(f'{video}: no answer: {error}', style='red')
+            console.print(f'{video}: no answer: {error}', style='red', soft_wrap=True)
             continue
         console.print(str(video), style='bold')
         for rank, (name, probability) in enumerate(answer, 1):

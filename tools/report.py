@@ -7,15 +7,15 @@ of them for UCF101 and HMDB51), or folders of work dirs. They are pickles: only 
 import argparse
 from pathlib import Path
 
+from artnet_mm.evaluation.report import LABELS, Section, markdown, measured_sections
+from artnet_mm.files import whole_file, write_whole
+
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from mmengine.logging import MMLogger
 from rich import box
 from rich.console import Console
 from rich.table import Table
-
-from artnet_mm.evaluation.report import LABELS, Section, markdown, measured_sections
-from artnet_mm.files import whole_file, write_whole
 
 COLORS = {'Reported': 'tab:gray', 'Measured': 'tab:blue'}
 HEADER = '# Measured beside the paper\n\nWritten by `tools/report.py`; figures in percent.\n'

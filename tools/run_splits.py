@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from artnet_mm import ROOT
+from artnet_mm.evaluation.fusion import accuracy, read_scores
+
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
-
-from artnet_mm import ROOT
-from artnet_mm.evaluation.fusion import accuracy, read_scores
 
 SPLITS = ('1', '2', '3')
 FIGURES = ('top1', 'top5', 'avg', 'mean1')

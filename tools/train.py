@@ -4,13 +4,13 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.logging import print_log
-
 from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
 from artnet_mm.preflight import check
 from artnet_mm.rehearsal import examine
 from artnet_mm.restart import check_resumable, latest_checkpoint
+
+from mmengine.config import Config
+from mmengine.logging import print_log
 
 DATALOADERS = ('train_dataloader', 'val_dataloader')
 

@@ -48,14 +48,16 @@ MOTIONS: dict[str, Callable[[float, float, int], np.ndarray]] = {
     'pulsing': lambda t, speed, side: _scale(np.exp(side * 0.12 * speed * np.sin(0.8 * t))),
 }
 CLASSES = tuple(MOTIONS)
+KINDS = ('checkerboard', 'plaid', 'discs', 'bricks', 'clouds')
 
 
-def texture(rng: np.random.RandomState, size: int) -> np.ndarray:
-    """Draw a texture of a random kind in random colours.
+def texture(rng: np.random.RandomState, size: int, kind: int | None = None) -> np.ndarray:
+    """Draw a texture in random colours.
 
     Args:
         rng (RandomState): Source of everything random.
         size (int): Height and width in pixels.
+        kind (int, optional): Index into ``KINDS``. Defaults to a random one.
 
     Returns:
         np.ndarray: uint8 (size, size, 3).
@@ -63,20 +65,21 @@ def texture(rng: np.random.RandomState, size: int) -> np.ndarray:
     y, x = np.mgrid[:size, :size].astype(np.float32)
     angle, period = rng.uniform(0, np.pi), rng.uniform(8, 20)
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    kind = rng.randint(5)
-    if kind == 0:  # checkerboard
+    drawn = rng.randint(len(KINDS))
+    kind = KINDS[drawn if kind is None else kind]
+    if kind == 'checkerboard':
         pattern = ((u // period + v // period) % 2).astype(np.float32)
-    elif kind == 1:  # plaid
+    elif kind == 'plaid':
         pattern = 0.5 + 0.25 * (np.sin(6.3 * u / period) + np.sin(6.3 * v / (0.7 * period)))
-    elif kind == 2:  # discs
+    elif kind == 'discs':
         pattern = np.zeros((size, size), np.float32)
         for _ in range(int(3 * (size / period) ** 2 / 4)):
             centre, radius = rng.randint(0, size, 2), int(rng.uniform(0.2, 0.6) * period)
             cv2.circle(pattern, centre.tolist(), radius, rng.uniform(0.3, 1), -1, cv2.LINE_AA)
-    elif kind == 3:  # bricks of random brightness
+    elif kind == 'bricks':  # of random brightness
         cells = rng.uniform(size=(size // 8 + 2, size // 12 + 2)).astype(np.float32)
         pattern = cells[(y // 8).astype(int), (x // 12).astype(int)]
-    else:  # clouds
+    else:
         noise = rng.uniform(size=(size, size)).astype(np.float32)
         pattern = cv2.GaussianBlur(noise, (0, 0), period / 5)
         pattern = (pattern - pattern.min()) / np.ptp(pattern)
@@ -86,7 +89,12 @@ def texture(rng: np.random.RandomState, size: int) -> np.ndarray:
 
 
 def motion_clip(
-    label: int, seed: int, num_frames: int = 32, size: tuple[int, int] = (86, 64)
+    label: int,
+    seed: int,
+    num_frames: int = 32,
+    size: tuple[int, int] = (86, 64),
+    texture_seed: int | None = None,
+    kind: int | None = None,
 ) -> np.ndarray:
     """Frames of one clip.
 
@@ -95,13 +103,17 @@ def motion_clip(
         seed (int): Determines texture, speed and direction.
         num_frames (int): Length in frames. Defaults to 32.
         size (tuple[int, int]): (w, h) of the frames. Defaults to (86, 64).
+        texture_seed (int, optional): Determines the texture, in place of ``seed``.
+        kind (int, optional): Kind of the texture, index into ``KINDS``.
 
     Returns:
         np.ndarray: uint8 (num_frames, h, w, 3) in RGB.
     """
     rng = np.random.RandomState(seed)
     width, height = size
-    canvas = texture(rng, 3 * max(size))
+    drawn = texture(rng, 3 * max(size), kind)
+    given = texture_seed is not None
+    canvas = texture(np.random.RandomState(texture_seed), 3 * max(size), kind) if given else drawn
     speed, side, phase = rng.uniform(0.8, 1.4), rng.choice([-1, 1]), rng.uniform(-2, 2)
     to_frame = _shift(width / 2, height / 2)
     from_canvas = _shift(-canvas.shape[1] / 2, -canvas.shape[0] / 2)
@@ -144,6 +156,8 @@ def write_dataset(
     num_frames: int = 32,
     size: tuple[int, int] = (86, 64),
     seed: int = 0,
+    num_textures: int | None = None,
+    shortcut: bool = False,
 ) -> None:
     """Write videos and their lists as MMAction2 lays out its data sets.
 
@@ -157,6 +171,12 @@ def write_dataset(
         num_frames (int): Length of a clip in frames. Defaults to 32.
         size (tuple[int, int]): (w, h) of the frames. Defaults to (86, 64).
         seed (int): Another seed, other clips. Defaults to 0.
+        num_textures (int, optional): Different textures of the training clips, each
+            shown in all motions. Defaults to one of its own for every clip.
+        shortcut (bool): Only the first five motions, each with a kind of texture of
+            its own in training and with the four others in validation; whose motion
+            the kind stands for is the label in ``val_list_kinds.txt``. Defaults to
+            False.
 
     Raises:
         ValueError: If more clips are asked for than a split has seeds, or the
@@ -166,15 +186,27 @@ def write_dataset(
         raise ValueError(f'a split has at most {SPLITS["val"]} clips')
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f'seed must be from 0 to {MAX_SEED}, got {seed}')
+    classes = CLASSES[: len(KINDS)] if shortcut else CLASSES
     for split, number in (('train', num_train), ('val', num_val)):
         folder = Path(root, f'videos_{split}')
         folder.mkdir(parents=True, exist_ok=True)
-        lines = []
+        first_seed = 2 * SPLITS['val'] * seed + SPLITS[split]
+        lines, kinds = [], []
         for index in track(range(number), description=f'writing {split} clips'):
-            label = index % len(CLASSES)
-            name = f'{CLASSES[label].replace(" ", "_")}_{index:05d}.mp4'
-            clip_seed = 2 * SPLITS['val'] * seed + SPLITS[split] + index
-            write_video(folder / name, motion_clip(label, clip_seed, num_frames, size))
+            turn, label = divmod(index, len(classes))
+            look = {}
+            if shortcut:
+                # In validation the kind of another motion, all of them in turn.
+                other = 1 + turn % (len(classes) - 1) if split == 'val' else 0
+                look['kind'] = (label + other) % len(classes)
+            if num_textures and split == 'train':
+                look['texture_seed'] = first_seed + turn % num_textures
+            name = f'{classes[label].replace(" ", "_")}_{index:05d}.mp4'
+            clip = motion_clip(label, first_seed + index, num_frames, size, **look)
+            write_video(folder / name, clip)
             lines.append(f'{name} {label}\n')
+            kinds.append(f'{name} {look.get("kind")}\n')
         Path(root, f'{split}_list_videos.txt').write_text(''.join(lines), encoding='utf-8')
-    Path(root, 'classes.txt').write_text('\n'.join(CLASSES) + '\n', encoding='utf-8')
+        if shortcut and split == 'val':
+            Path(root, 'val_list_kinds.txt').write_text(''.join(kinds), encoding='utf-8')
+    Path(root, 'classes.txt').write_text('\n'.join(classes) + '\n', encoding='utf-8')

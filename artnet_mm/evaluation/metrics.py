@@ -10,6 +10,43 @@ from scipy.special import log_softmax
 
 from ..compat import prediction_of
 
+PROPORTION, LEAST, MOST = 30, 30, 1000
+"""Times the median from which the spread of a video's scores is out of proportion; spreads that
+never are, and that always are. Scores before a softmax that cross-entropy has trained spread by
+some tens at most, and the largest by few times their median.
+"""
+REMEDY = (
+    'responses that the BN statistics do not know are squared in one SMART unit after the other; '
+    '--cfg-options model.backbone.max_response=10 limits them, also in weights trained without'
+)
+
+
+def out_of_proportion(scores: np.ndarray) -> np.ndarray:
+    """Which of the finite scores (N, num_classes) spread out of all proportion to the others'.
+
+    Returns:
+        np.ndarray: bool (N,).
+    """
+    spreads = np.ptp(scores, axis=1)
+    return spreads > np.clip(PROPORTION * np.median(spreads), LEAST, MOST)
+
+
+def _warn_of_strange_scores(results: list[dict]) -> None:
+    """Name the videos of results (of :meth:`VideoAccuracy.process`) that are out of proportion."""
+    preds = [result['pred'] for result in results]
+    # mmaction2 1.1 has a dict here, of one item, and 1.2 the scores
+    scores = np.stack([pred['item'] if isinstance(pred, dict) else pred for pred in preds])
+    finite = np.flatnonzero(np.isfinite(scores).all(axis=1))
+    if not len(finite):
+        return
+    names = [results[index]['name'] for index in finite[out_of_proportion(scores[finite])]]
+    if names:
+        shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+        MMLogger.get_current_instance().warning(
+            f'the scores of {len(names)} of {len(finite)} videos are out of all proportion: '
+            f'{REMEDY}: {shown}'
+        )
+
 
 @METRICS.register_module()
 class VideoAccuracy(AccMetric):
@@ -23,7 +60,8 @@ class VideoAccuracy(AccMetric):
     gives them with ``average_clips='score'``. Videos without a label, and those whose
     scores are not finite, are counted as not evaluated; the latter are wrong. So are
     videos that could not be read, where the dataset has ``count_broken``: their scores
-    become NaN, in dumps too, and the log lists them.
+    become NaN, in dumps too, and the log lists them. Videos whose scores are out of all
+    proportion are named in a warning.
 
     Args:
         num_videos (int, optional): Size of the official list, to be reported as
@@ -54,6 +92,7 @@ class VideoAccuracy(AccMetric):
         super().process(data_batch, data_samples)
         for result, sample in zip(self.results[-len(data_samples) :], data_samples):
             result['broken'] = sample.get('broken')
+            result['name'] = sample.get('filename', sample.get('frame_dir', 'a video'))
 
     def compute_metrics(self, results: list) -> dict:
         """Metrics of the labeled results, with evaluated and expected counts."""
@@ -61,6 +100,7 @@ class VideoAccuracy(AccMetric):
         if broken := [result['broken'] for result in results if result['broken']]:
             lines = '\n'.join(broken)
             logger.warning(f'{len(broken)} videos could not be read and count as wrong:\n{lines}')
+        _warn_of_strange_scores(results)
         labeled = [result for result in results if result['label'] >= 0]
         metrics = super().compute_metrics(labeled) if labeled else {}
         counts = dict(evaluated=metrics.pop('evaluated', 0), expected=self._expected)

@@ -10,15 +10,15 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use('Agg')
+from artnet_mm.compat import prediction_of
+from artnet_mm.files import whole_file
+
 import decord
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mmaction.evaluation import ConfusionMatrix
 from mmengine.fileio import load
-
-from artnet_mm.compat import prediction_of
-from artnet_mm.files import whole_file
 
 FRAMES = 5
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use('Agg')
-import matplotlib.pyplot as plt
-
 from artnet_mm.files import whole_file
+
+import matplotlib.pyplot as plt
 
 
 def read_scalars(work_dir: Path) -> list[dict]:

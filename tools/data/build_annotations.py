@@ -8,9 +8,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from artnet_mm.datasets.annotations import (
     Lists,
     keep_existing,
@@ -20,6 +17,9 @@ from artnet_mm.datasets.annotations import (
     read_ucf101,
     write_lists,
 )
+
+from rich.console import Console
+from rich.table import Table
 
 READERS = {'kinetics400': read_kinetics400, 'ucf101': read_ucf101, 'hmdb51': read_hmdb51}
 

@@ -58,7 +58,7 @@ def main() -> None:
                 unknown,
                 args.processes,
                 args.timeout,
-                on_success=lambda path: file.write(f'{states[path]}\n'),
+                on_success=lambda path, _: file.write(f'{states[path]}\n'),
             )
         write_lists(lists, args.out, lambda entry: entry.line, failures, 'broken')
     except (OSError, ValueError) as error:
