@@ -80,11 +80,11 @@ class Study:
     def config_of(self, run: Run) -> Config:
         """The ordinary config that a run trains."""
         cfg = Config(self._cfg._cfg_dict.to_dict())
-        row = dict(self.settings['rows'][run.row])
+        settings = cfg.pop('study')
+        row = settings['rows'][run.row]
         row.pop('paper', None)
-        for overrides in (row, self.settings['conditions'][run.condition]):
-            cfg.merge_from_dict(dict(overrides))
-        cfg.pop('study')
+        for overrides in (row, settings['conditions'][run.condition]):
+            cfg.merge_from_dict(overrides.to_dict())
         cfg.randomness = dict(seed=run.seed)
         return cfg
 
@@ -93,7 +93,7 @@ class Study:
         loaders = {}
         for name, overrides in self.settings['tests'].items():
             cfg = self.config_of(run)
-            cfg.merge_from_dict(dict(test_dataloader=dict(overrides)))
+            cfg.merge_from_dict(dict(test_dataloader=overrides.to_dict()))
             loaders[name] = cfg.test_dataloader
         return loaders
 
@@ -205,21 +205,25 @@ def carry_out(study: Study, only: list[str], seeds: int, jobs: int) -> dict[Run,
             known = [f"'{n}'" for kind in names for n in study.settings[kind]]
             raise SystemExit(f'error: {study.config} has no {name!r}, but {", ".join(known)}')
         names[kind].append(name)
+    runs = study.runs(seeds)
+    for kind, of in (('rows', lambda run: run.row), ('conditions', lambda run: run.condition)):
+        runs = [run for run in runs if not names[kind] or of(run) in names[kind]]
+    known = study.read()
+    missing = [run for run in runs if run not in known]
+    done = f'{len(runs) - len(missing)} of {len(runs)} runs are done'
+    console.print(f'{study.config}: {done}', soft_wrap=True)
+    if not missing:
+        return {}
     for root, arguments in (study.settings.get('clips') or {}).items():
         if not Path(root, 'classes.txt').exists():  # which is written last
             write_dataset(root, **arguments)
-    done, runs = study.read(), study.runs(seeds)
-    for kind, of in (('rows', lambda run: run.row), ('conditions', lambda run: run.condition)):
-        runs = [run for run in runs if not names[kind] or of(run) in names[kind]]
-    for condition in {run.condition: run for run in runs}.values():
+    for condition in {run.condition: run for run in missing}.values():
         check(study.config_of(condition), LOADERS)
-    missing = [run for run in runs if run not in done]
-    console.print(f'{study.config}: {len(runs) - len(missing)} of {len(runs)} runs are done')
 
     def keep(run: Run, result: dict) -> None:
         study.keep(run, result)
         figures = [f'{name} {100 * test["top1"]:.1f}' for name, test in result['tests'].items()]
-        console.print(f'{run}: {", ".join(figures)} ({result["seconds"]} s)')
+        console.print(f'{run}: {", ".join(figures)} ({result["seconds"]} s)', soft_wrap=True)
 
     work = partial(perform, config=study.config)
     return run_all(work, missing, jobs, LONGEST, keep, 'runs')[1]

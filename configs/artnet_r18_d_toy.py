@@ -5,8 +5,8 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(base_channels=8),
-    cls_head=dict(num_classes=10, in_channels=64),
+    backbone=dict(base_channels=8, max_response=10, zero_init_residual=True),
+    cls_head=dict(num_classes=10, in_channels=64, dropout_ratio=0),
     data_preprocessor=dict(crop_size=56),
     test_cfg=dict(max_testing_views=50),
 )

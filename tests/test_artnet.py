@@ -245,6 +245,43 @@ def test_init_cfg_replaces_the_default():
     assert all((conv.weight == 0.25).all() for conv in convolutions(net))
 
 
+@pytest.mark.parametrize('arch', ARCHS)
+def test_zero_init_residual_starts_with_the_shortcuts_alone_and_learns_all(arch):
+    torch.manual_seed(0)
+    net = small(arch, zero_init_residual=True)
+    net.init_weights()
+    x = torch.randn(2, 3, 8, 32, 32)
+    raw = net.stem(x)
+    for stage in net.stages:
+        for block in stage:
+            activated = F.relu(block.norm1(raw))
+            raw = raw if block.shortcut is None else block.shortcut(activated)
+    torch.testing.assert_close(net(x), F.relu(net.norm(raw)))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(2):  # the ends of the branches move first
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+    assert all(parameter.grad.any() for parameter in net.parameters())
+    trained = net.stages[0][0].conv2.state_dict()
+    net.init_weights()  # the second time changes nothing
+    assert all(torch.equal(trained[k], v) for k, v in net.stages[0][0].conv2.state_dict().items())
+
+
+def test_zero_init_residual_leaves_pretrained_weights_alone(tmp_path):
+    torch.save(small().state_dict(), tmp_path / 'weights.pth')
+    pretrained = dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.pth'))
+    net = small(zero_init_residual=True, init_cfg=pretrained)
+    net.init_weights()
+    assert all(
+        block.conv2.state_dict() and parameter.any()
+        for stage in net.stages
+        for block in stage
+        for parameter in block.conv2.parameters()
+        if parameter.ndim > 1
+    )
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

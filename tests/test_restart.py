@@ -256,6 +256,45 @@ def test_samplers_of_all_ranks_share_out_the_stock_order_from_any_start():
         assert [index.seed for index in together] == [index.seed for index in expected]
 
 
+class Labels:
+    """A data set of nothing but labels."""
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def get_data_info(self, index):
+        return dict(label=self.labels[index])
+
+
+@pytest.mark.parametrize('counts', [(6, 6, 6), (12, 5, 1)])
+def test_stratified_batches_have_the_classes_in_their_shares_and_epochs_every_sample(counts):
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    sampler = build_sampler(18, seed=3, stratified=True)
+    sampler.dataset = Labels(labels)
+    order = list(islice(sampler, 3 * 18))
+    epochs = [order[start : start + 18] for start in (0, 18, 36)]
+    assert all(sorted(epoch) == list(range(18)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    for epoch in epochs:
+        for label, count in enumerate(counts):
+            for seen in range(1, 19):  # never more than a sample ahead of or behind its share
+                found = sum(labels[index] == label for index in epoch[:seen])
+                assert abs(found - seen * count / 18) < 2
+    again = build_sampler(18, seed=3, stratified=True)
+    again.dataset, again.start = Labels(labels), 20
+    rest = list(islice(again, 34))
+    assert rest == order[20:]
+    assert [index.seed for index in rest] == [index.seed for index in order[20:]]
+
+
+def test_a_stratified_sampler_shuffles():
+    with pytest.raises(ValueError, match='shuffle=False contradicts it'):
+        build_sampler(4, shuffle=False, stratified=True)
+
+
 @pytest.mark.parametrize(
     'wrap', [lambda d: d, lambda d: RepeatDataset(d, 3), lambda d: ConcatDataset([d, d])]
 )

@@ -94,6 +94,12 @@ def test_textures_move_as_the_class_says_at_the_speed_of_the_clip(name, directio
     assert signs == {-1, 1}
 
 
+def test_at_twice_the_pace_textures_move_twice_as_far():
+    clips = [motion_clip(2, 1, num_frames=10, pace=pace, kind=4) for pace in (1, 2)]
+    slow, fast = (shifts(clip).mean(axis=0) for clip in clips)
+    assert np.allclose(fast, 2 * slow, atol=0.3)
+
+
 @pytest.mark.parametrize('name, axis', [('shaking', 0), ('bouncing', 1)])
 def test_shaking_and_bouncing_go_there_and_back_along_their_axis(name, axis):
     measured = shifts(motion_clip(CLASSES.index(name), 0))

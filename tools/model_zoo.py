@@ -1,16 +1,18 @@
 """Count parameters and multiply-adds into configs/metafiles/, and write model_zoo.md and the
-README's table of experiments from there.
+README's tables of experiments and of the demo's runs from there.
 
 With --check fail where these are not up to date; with --list print the models instead.
 """
 
 import argparse
+import json
 import re
 from pathlib import Path
 
 from artnet_mm import ROOT
 from artnet_mm.evaluation.cost import count
 from artnet_mm.evaluation.report import (
+    FIGURES,
     LABELS,
     Section,
     markdown,
@@ -20,6 +22,7 @@ from artnet_mm.evaluation.report import (
 )
 from artnet_mm.files import write_whole
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.fileio import dump
 from rich.console import Console
@@ -34,19 +37,49 @@ to 5 are about Kinetics-400, trained from scratch: the validation set, and in Ta
 too. Table 6 is about UCF101 and HMDB51, from Kinetics weights. Everything is tested with 25 clips x
 10 crops of 112 x 112 (clips of 16 frames, and single frames of TSN-ResNet50); Avg is the mean of
 top-1 and top-5. *Paper* columns quote the paper; *measured* ones stay empty until somebody trains
-the model with this code and publishes the weights; those of the demo are the mean of the seeds in
+the model with this code and publishes the weights; those of the demo are the mean of the runs in
 the README, on frames of 56 x 56. Parameters and multiply-adds of one view are counted on the
 network that the config builds (the paper counts FLOPs a little differently: 19.58 G for
 C3D-ResNet18).
 """
 SOURCES = ('Reported', 'Measured')
 COST = ['Params (M)', 'Multiply-adds (G) x views', 'Weights']
-README_TABLE = re.compile('(?<=<!-- experiments -->\n).*(?=<!-- /experiments -->)', re.DOTALL)
+DEMO = ROOT / 'configs/metafiles/demo.jsonl'
+"""Lines of the ``results.jsonl`` that tools/demo.py writes."""
 
 
-def count_all(metafile: dict) -> str:
-    """A metafile with the cost of every model counted on the network that its config builds."""
+def demo_runs() -> dict[tuple, list[dict]]:
+    """Runs of the demo that were kept, by config, processor's instructions and threads."""
+    runs = {}
+    for line in DEMO.read_text(encoding='utf-8').splitlines():
+        run = json.loads(line)
+        runs.setdefault((run['config'], run['instructions'], run['threads']), []).append(run)
+    return {key: sorted(runs[key], key=lambda run: run['seed']) for key in sorted(runs)}
+
+
+def demo_table() -> str:
+    """Top-1 of every run of the demo."""
+    runs = demo_runs()
+    seeds = sorted({run['seed'] for group in runs.values() for run in group})
+    rows = []
+    for (config, instructions, threads), group in runs.items():
+        top1 = {run['seed']: f'{run["top1"]:.1f}' for run in group}
+        worst = max(run['cross_entropy'] for run in group)
+        row = [f'`{config}`', instructions, threads, *(top1.get(seed, '') for seed in seeds)]
+        rows.append([*row, f'{worst:.2f}'])
+    heads = ['Network', 'Instructions', 'Threads', *(f'Seed {seed}' for seed in seeds)]
+    return markdown(rows, [*heads, 'Largest cross-entropy'])
+
+
+def fill(metafile: dict) -> str:
+    """A metafile with the cost of every model, counted, and the mean of the demo's runs."""
     for model in metafile['Models']:
+        runs = [
+            run for key, group in demo_runs().items() if key[0] == model['Name'] for run in group
+        ]
+        if runs:
+            means = {key: np.mean([run[name] for run in runs]) for key, name in FIGURES.items()}
+            model['Measured'] = {key: round(float(mean), 1) for key, mean in means.items()}
         cfg = Config.fromfile(ROOT / model['Config'])
         sampler = next(s for s in cfg.test_pipeline if s['type'] == 'UniformClipSampler')
         model['Metadata'] = {**count(cfg), 'Views': 10 * sampler['num_clips']}
@@ -102,7 +135,7 @@ def main() -> None:
             table.add_row(e['Name'], e['Title'], e['Modality'], *map(str, figures), e['Weights'])
         Console().print(table)
         return
-    generated = {path: count_all(metafile) for path, metafile in metafiles().items()}
+    generated = {path: fill(metafile) for path, metafile in metafiles().items()}
     write(generated, args.check)
     experiments = read_catalogue()
     zoo = HEADER + ''.join(map(zoo_table, sections_of(experiments)))
@@ -112,8 +145,10 @@ def main() -> None:
     ]
     table = markdown(rows, ['Config', 'Modality', 'Table', *short.columns()])
     readme = Path(ROOT, 'README.md').read_text(encoding='utf-8')
-    readme_table = README_TABLE.sub(lambda _: table, readme)
-    write({ROOT / 'model_zoo.md': zoo, ROOT / 'README.md': readme_table}, args.check)
+    for name, generated in (('experiments', table), ('demo', demo_table())):
+        block = re.compile(f'(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)', re.DOTALL)
+        readme = block.sub(lambda _, text=generated: text, readme)
+    write({ROOT / 'model_zoo.md': zoo, ROOT / 'README.md': readme}, args.check)
 
 
 if __name__ == '__main__':

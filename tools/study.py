@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from artnet_mm.evaluation.study_report import write_report
 from artnet_mm.study import Study, carry_out
 
 
@@ -16,6 +17,7 @@ def main() -> None:
     parser.add_argument(
         '--results', type=Path, default=Path('work_dirs/study'), help='folder of the results'
     )
+    parser.add_argument('--report', type=Path, help='Markdown page that gets tables and pictures')
     args = parser.parse_args()
     try:
         studies = [Study(config, args.results) for config in args.configs]
@@ -24,6 +26,8 @@ def main() -> None:
     failed = {}
     for study in studies:
         failed |= carry_out(study, args.only, args.seeds, args.jobs)
+    if args.report:
+        write_report(studies, args.report)
     for run, reason in failed.items():
         print(f'{run}: {reason}')
     if failed:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dataset import InfiniteSampler
+from torch import Tensor
 
 
 def seed_of(*numbers: int) -> int:
@@ -46,15 +47,61 @@ class SeededIndex(int):
         return SeededIndex(int(self) - other, self.seed)
 
 
+def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """A random order of samples in which every stretch has the classes in their shares.
+
+    The k-th of the n samples of a class, in random order, comes at a random place in
+    the k-th of n equal parts.
+
+    Args:
+        labels (Tensor): Classes, (N,).
+        generator (Generator): Source of everything random.
+
+    Returns:
+        Tensor: The indices 0 to N - 1, (N,).
+    """
+    order = torch.randperm(len(labels), generator=generator)
+    places = torch.rand(len(labels), generator=generator)
+    for label in labels.unique():
+        members = labels[order] == label
+        places[members] = (places[members] + torch.arange(members.sum())) / members.sum()
+    return order[places.argsort()]
+
+
 @DATA_SAMPLERS.register_module()
 class RestartableSampler(InfiniteSampler):
     """Stock ``InfiniteSampler`` that starts anywhere, of seeded indices.
 
+    Args:
+        stratified (bool): Shuffle so that every batch has the classes in the shares that they
+            have in the data set, as near as its size allows. Where a batch holds few clips of
+            few classes, chance in its composition is much of the noise in the gradient.
+            Defaults to False.
+        kwargs: Arguments of ``InfiniteSampler``.
+
     Attributes:
         start (int): Samples of all processes to leave out.
+
+    Raises:
+        ValueError: If ``stratified`` is to go without ``shuffle``.
     """
 
     start = 0
+
+    def __init__(self, *args, stratified: bool = False, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        if stratified and not self.shuffle:
+            raise ValueError('a sampler that is stratified shuffles: shuffle=False contradicts it')
+        self.stratified = stratified
+
+    def _infinite_indices(self) -> Iterator[int]:
+        if not self.stratified:
+            yield from super()._infinite_indices()
+        infos = map(self.dataset.get_data_info, range(self.size))
+        labels = torch.tensor([info['label'] for info in infos])
+        generator = torch.Generator().manual_seed(self.seed)
+        while True:
+            yield from stratified_order(labels, generator).tolist()
 
     def __iter__(self) -> Iterator[SeededIndex]:
         """Indices of this process, of the samples from ``start`` on."""

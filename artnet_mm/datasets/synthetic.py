@@ -93,6 +93,7 @@ def motion_clip(
     seed: int,
     num_frames: int = 32,
     size: tuple[int, int] = (86, 64),
+    pace: float = 1,
     texture_seed: int | None = None,
     kind: int | None = None,
 ) -> np.ndarray:
@@ -103,6 +104,7 @@ def motion_clip(
         seed (int): Determines texture, speed and direction.
         num_frames (int): Length in frames. Defaults to 32.
         size (tuple[int, int]): (w, h) of the frames. Defaults to (86, 64).
+        pace (float): Times the speed of the motion. Defaults to 1.
         texture_seed (int, optional): Determines the texture, in place of ``seed``.
         kind (int, optional): Kind of the texture, index into ``KINDS``.
 
@@ -114,7 +116,7 @@ def motion_clip(
     drawn = texture(rng, 3 * max(size), kind)
     given = texture_seed is not None
     canvas = texture(np.random.RandomState(texture_seed), 3 * max(size), kind) if given else drawn
-    speed, side, phase = rng.uniform(0.8, 1.4), rng.choice([-1, 1]), rng.uniform(-2, 2)
+    speed, side, phase = pace * rng.uniform(0.8, 1.4), rng.choice([-1, 1]), rng.uniform(-2, 2)
     to_frame = _shift(width / 2, height / 2)
     from_canvas = _shift(-canvas.shape[1] / 2, -canvas.shape[0] / 2)
     motion = MOTIONS[CLASSES[label]]
@@ -156,6 +158,7 @@ def write_dataset(
     num_frames: int = 32,
     size: tuple[int, int] = (86, 64),
     seed: int = 0,
+    pace: float = 1,
     num_textures: int | None = None,
     shortcut: bool = False,
 ) -> None:
@@ -171,6 +174,7 @@ def write_dataset(
         num_frames (int): Length of a clip in frames. Defaults to 32.
         size (tuple[int, int]): (w, h) of the frames. Defaults to (86, 64).
         seed (int): Another seed, other clips. Defaults to 0.
+        pace (float): Times the speed of the motions. Defaults to 1.
         num_textures (int, optional): Different textures of the training clips, each
             shown in all motions. Defaults to one of its own for every clip.
         shortcut (bool): Only the first five motions, each with a kind of texture of
@@ -202,7 +206,7 @@ def write_dataset(
             if num_textures and split == 'train':
                 look['texture_seed'] = first_seed + turn % num_textures
             name = f'{classes[label].replace(" ", "_")}_{index:05d}.mp4'
-            clip = motion_clip(label, first_seed + index, num_frames, size, **look)
+            clip = motion_clip(label, first_seed + index, num_frames, size, pace, **look)
             write_video(folder / name, clip)
             lines.append(f'{name} {label}\n')
             kinds.append(f'{name} {look.get("kind")}\n')

@@ -151,6 +151,8 @@ class ARTNet(BaseModule):
             1 and shift 0.
         max_response (float, optional): Limit of what the units square, for all that
             have such an argument. Defaults to None, the paper's arithmetic.
+        zero_init_residual (bool): Start with residual branches that give nothing, so that
+            the network starts as its shortcuts (docs/study.md). Defaults to False.
 
     Raises:
         ValueError: If the depth, the arch, a unit, the shortcut kernel or the frozen
@@ -174,6 +176,7 @@ class ARTNet(BaseModule):
         frozen_stages: int = -1,
         init_cfg: dict | list | None = None,
         max_response: float | None = None,
+        zero_init_residual: bool = False,
     ) -> None:
         super().__init__(init_cfg=DEFAULT_INIT if init_cfg is None else init_cfg)
         if frozen_stages not in range(-1, 5):
@@ -204,9 +207,20 @@ class ARTNet(BaseModule):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
         self.norm = build_norm_layer(norm_cfg, width)[1]
+        self.zero_init_residual = zero_init_residual
         self.frozen_stages = frozen_stages
         for stage in self._frozen():
             stage.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """Initialise as ``init_cfg`` says, and the ends of residual branches by 0 if asked to."""
+        cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
+        pretrained = any(cfg and cfg['type'] == 'Pretrained' for cfg in cfgs)
+        fresh = not (self.is_init or pretrained)
+        super().init_weights()
+        if fresh and self.zero_init_residual:
+            for block in (block for stage in self.stages for block in stage):
+                nn.init.zeros_(getattr(block.conv2, 'last_conv', block.conv2).weight)
 
     def _frozen(self) -> list[nn.Module]:
         return [self.stem, *self.stages][: self.frozen_stages + 1]

@@ -188,6 +188,15 @@ class RelationConv3d(nn.Module):
     def _fused_channels(self) -> int:
         return self.out_channels // 2
 
+    @property
+    def _last(self) -> str:
+        return 'reduction' if self.has_relation else 'conv'
+
+    @property
+    def last_conv(self) -> nn.Conv3d:
+        """The convolution that gives the unit's output."""
+        return getattr(self, self._last)
+
     def _norms(self) -> list[nn.Module]:
         return [self.relation_norm, self.pool_norm]
 
@@ -208,8 +217,7 @@ class RelationConv3d(nn.Module):
 
     def fold_norm(self, norm: nn.Module) -> nn.Module:
         """Take a BN layer that follows the unit into its last convolution."""
-        last = 'reduction' if self.has_relation else 'conv'
-        setattr(self, last, fold(getattr(self, last), norm))
+        setattr(self, self._last, fold(self.last_conv, norm))
         return self
 
     def _deployed_branches(self, x: Tensor) -> list[Tensor]:

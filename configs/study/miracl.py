@@ -25,5 +25,6 @@ study = dict(
     title='Words of unseen speakers: MIRACL-VC1',
     rows=_base_.rows,
     conditions=folds,
+    folds=True,  # the mean is over all of them
     tests={'unseen speakers': dict()},
 )

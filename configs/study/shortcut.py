@@ -17,5 +17,5 @@ study = dict(
         'answers by motion': dict(),
         'answers by texture': dict(dataset=dict(ann_file='val_list_kinds.txt')),
     },
-    clips={root: dict(num_train=600, num_val=200, num_frames=24, size=(64, 48), shortcut=True)},
+    clips={root: dict(**_base_.clips, shortcut=True)},
 )

@@ -17,8 +17,5 @@ study = dict(
         for number, root in roots.items()
     },
     tests={'unseen textures': dict()},
-    clips={
-        root: dict(num_train=600, num_val=200, num_frames=24, size=(64, 48), num_textures=number)
-        for number, root in roots.items()
-    },
+    clips={root: dict(**_base_.clips, num_textures=number) for number, root in roots.items()},
 )

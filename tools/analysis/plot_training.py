@@ -1,31 +1,15 @@
 """Draw the curves of a training run: plot_training.py WORK_DIR OUT.png"""
 
 import argparse
-import json
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use('Agg')
+from artnet_mm.evaluation.scalars import read_scalars
 from artnet_mm.files import whole_file
 
 import matplotlib.pyplot as plt
-
-
-def read_scalars(work_dir: Path) -> list[dict]:
-    """Every record that a run logged in all its sessions, in order.
-
-    Where sessions overlap (a resumed or repeated run), the later one counts.
-
-    Raises:
-        SystemExit: If the folder holds none.
-    """
-    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    records = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    if not records:
-        raise SystemExit(f'error: no scalars.json of a training run under {work_dir}')
-    kept = {(record['step'], 'loss' in record): record for record in records}
-    return sorted(kept.values(), key=lambda record: record['step'])
 
 
 def main() -> None:
@@ -33,7 +17,10 @@ def main() -> None:
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('out', type=Path)
     args = parser.parse_args()
-    records = read_scalars(args.work_dir)
+    try:
+        records = read_scalars(args.work_dir)
+    except FileNotFoundError as error:
+        raise SystemExit(f'error: {error}') from None
     train = [r for r in records if 'loss' in r]
     val = [r for r in records if 'acc/top1' in r]
 

@@ -15,6 +15,7 @@ val_videos = dict(ann_file='val_list_videos.txt', **videos)
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
+    sampler=dict(stratified=True),
     dataset=dict(ann_file='train_list_videos.txt', pipeline=train_pipeline, **videos),
 )
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=val_pipeline, **val_videos))

@@ -16,7 +16,7 @@ rows = {
                 pretrained=None,
                 pretrained2d=False,
                 norm_eval=False,
-                zero_init_residual=False,
+                zero_init_residual=True,
                 conv_cfg=dict(type='Conv2plus1d'),
                 norm_cfg=dict(type='BN3d', eps=1e-3),
                 conv1_kernel=(3, 7, 7),

@@ -7,9 +7,10 @@ _base_ = [
     'rows.py',
 ]
 size, crop = (48, 36), 32
+clips = dict(num_train=600, num_val=200, num_frames=24, size=(64, 48), pace=2)
 model = dict(
-    backbone=dict(base_channels=8),
-    cls_head=dict(in_channels=64),
+    backbone=dict(base_channels=8, zero_init_residual=True),
+    cls_head=dict(in_channels=64, dropout_ratio=0),
     data_preprocessor=dict(crop_size=crop),
 )
 train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
@@ -22,10 +23,13 @@ train_pipeline[4].scale = (crop, crop)
 test_pipeline[1].num_clips = 1
 
 loader = dict(num_workers=0, persistent_workers=False)
-train_dataloader = dict(batch_size=16, **loader)
+train_dataloader = dict(batch_size=16, sampler=dict(stratified=True), **loader)
 val_dataloader = dict(batch_size=16, **loader)
 test_dataloader = loader
 val_evaluator = dict(num_videos=None)
 test_evaluator = val_evaluator
+train_cfg = dict(max_iters=400, val_interval=100)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].end = 400
 default_hooks = dict(checkpoint=None)
 log_level = 'ERROR'
