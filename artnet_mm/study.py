@@ -6,7 +6,7 @@ A study is an ordinary config with one key more::
         title='...',
         rows={name: overrides of the config, and optionally paper=an experiment of the catalogue},
         conditions={name: overrides},
-        tests={name: overrides of test_dataloader},  # after training
+        tests={name: overrides},  # each a test of the trained weights
         clips={data_root: arguments of write_dataset},  # motion clips, written where missing
     )
 
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner, TestLoop
+from mmengine.runner import Runner
 
 from .datasets.synthetic import write_dataset
 from .evaluation.cost import count
@@ -88,20 +88,20 @@ class Study:
         cfg.randomness = dict(seed=run.seed)
         return cfg
 
-    def tests_of(self, run: Run) -> dict[str, dict]:
-        """Data loaders of the tests after a run, by name."""
-        loaders = {}
+    def tests_of(self, run: Run) -> dict[str, Config]:
+        """Configs of the tests after a run, by name."""
+        configs = {}
         for name, overrides in self.settings['tests'].items():
-            cfg = self.config_of(run)
-            cfg.merge_from_dict(dict(test_dataloader=overrides.to_dict()))
-            loaders[name] = cfg.test_dataloader
-        return loaders
+            configs[name] = self.config_of(run)
+            configs[name].merge_from_dict(overrides.to_dict())
+        return configs
 
     def digest_of(self, run: Run) -> str:
         """Hash of all that a result depends on but the place of the data."""
         cfg = self.config_of(run)
-        parts = [cfg.model, *(cfg[key] for key in LOADERS), self.tests_of(run), cfg.train_cfg]
-        parts += [cfg.optim_wrapper, cfg.param_scheduler, cfg.get('custom_hooks'), run.seed]
+        parts = [cfg.model, *(cfg[key] for key in LOADERS), cfg.train_cfg, cfg.optim_wrapper]
+        parts += [cfg.param_scheduler, cfg.get('custom_hooks'), run.seed]
+        parts += [(test.model, test.test_dataloader) for test in self.tests_of(run).values()]
         parts.append(list((self.settings.get('clips') or {}).values()))
         text = json.dumps(_without(parts, OF_THE_PLACE), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -164,14 +164,17 @@ def perform(run: Run, config: Path) -> dict:
     study = Study(config, Path())
     cfg, start = study.config_of(run), time.monotonic()
     curve = _Curve(cfg.train_cfg.max_iters)
-    with tempfile.TemporaryDirectory() as cfg.work_dir:
-        cfg.experiment_name = f'{config.stem}: {run}'
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.work_dir, cfg.experiment_name = folder, f'{config.stem}: {run}'
         runner = Runner.from_cfg(cfg)
         runner.register_hook(curve)
         runner.train()
+        runner.save_checkpoint(folder, 'trained.pth', by_epoch=False)  # with EMAHook, the average
         tests = {}
-        for name, loader in study.tests_of(run).items():
-            metrics = TestLoop(runner, loader, cfg.test_evaluator).run()
+        for name, test in study.tests_of(run).items():
+            test.work_dir, test.experiment_name = folder, f'{cfg.experiment_name}, {name}'
+            test.load_from, test.custom_hooks = f'{folder}/trained.pth', []
+            metrics = Runner.from_cfg(test).test()
             tests[name] = dict(top1=metrics['acc/top1'], nll=float(f'{metrics["acc/nll"]:.4g}'))
     return dict(
         digest=study.digest_of(run),

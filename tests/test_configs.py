@@ -42,7 +42,7 @@ COMPARISONS = {  # base of MMAction2's own configs
     'tsn_r50_kinetics': 'tsn_r50',
 }
 RELEASED = ('c3d_r18_kinetics', 'artnet_r18_d_kinetics', 'artnet_r18_d_tsn_kinetics')
-TOYS = ('artnet_r18_d_toy', 'c2d_r18_toy')
+TOYS = ('artnet_r18_d_toy', 'c2d_r18_toy', 'c3d_r18_toy')
 LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 
 
@@ -296,10 +296,20 @@ def rates_by_hand(losses: list[float]) -> list[float]:
     return rates
 
 
-def test_toys_differ_from_each_other_in_the_units_only():
-    artnet, c2d = (
-        Config.fromfile(ROOT / f'configs/{name}.py') for name in ('artnet_r18_d_toy', 'c2d_r18_toy')
-    )
-    assert c2d.model.backbone.pop('arch') == 'c2d'
+@pytest.mark.parametrize('arch', ['c2d', 'c3d'])
+def test_toys_differ_from_each_other_in_the_units_only(arch):
+    names = ('artnet_r18_d_toy', f'{arch}_r18_toy')
+    artnet, other = (Config.fromfile(ROOT / f'configs/{name}.py') for name in names)
+    assert other.model.backbone.pop('arch') == arch
     artnet.model.backbone.pop('arch')
-    assert artnet.to_dict() == c2d.to_dict()
+    assert artnet.to_dict() == other.to_dict()
+
+
+@pytest.mark.parametrize('name', LEAVES)
+def test_only_the_toys_leave_the_papers_arithmetic_and_start(name):
+    backbone = Config.fromfile(ROOT / f'configs/{name}.py').model.backbone
+    changes = {key: backbone.get(key) for key in ('max_response', 'zero_init_residual')}
+    toy = dict(max_response=10, zero_init_residual=True)
+    expected = toy if name in TOYS else dict(max_response=None)
+    assert {**changes, **expected} == changes
+    assert name in TOYS or not changes['zero_init_residual']

@@ -1,6 +1,10 @@
 """What is checked before a run starts."""
 
+import ast
+import os
 import re
+import subprocess
+import sys
 from argparse import Namespace
 
 import pytest
@@ -141,3 +145,38 @@ def test_the_work_dir_names_config_and_split(name, monkeypatch):
     assert load_config(args).work_dir == 'work_dirs/artnet_r18_d_kinetics'
     args.work_dir = 'mine'
     assert load_config(args).work_dir == 'mine'
+
+
+WATCH = """
+import importlib.abc, os, runpy, sys
+
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == 'torch':
+            sys.meta_path.remove(self)
+            print('as torch is loaded:', os.environ.get('OMP_WAIT_POLICY'))
+
+sys.meta_path.insert(0, Watch())
+sys.argv = [sys.argv[1], '--help']
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize('own', [None, 'ACTIVE'])
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(own):
+    """OpenMP reads the policy as torch is loaded."""
+    env = {key: value for key, value in os.environ.items() if key != 'OMP_WAIT_POLICY'}
+    env |= {'OMP_WAIT_POLICY': own} if own else {}
+    command = [sys.executable, '-c', WATCH, ROOT / 'tools/train.py']
+    output = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    assert f'as torch is loaded: {own or "PASSIVE"}\n' in output
+
+
+@pytest.mark.parametrize('tool', sorted((ROOT / 'tools').rglob('*.py')), ids=lambda path: path.stem)
+def test_every_tool_imports_artnet_mm_before_what_loads_torch(tool):
+    imports = [
+        node for node in ast.parse(tool.read_text()).body if isinstance(node, ast.ImportFrom)
+    ]
+    modules = [node.module.split('.')[0] for node in imports]
+    others = [name for name in modules if name not in sys.stdlib_module_names]
+    assert others[0] == 'artnet_mm'

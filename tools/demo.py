@@ -21,7 +21,7 @@ from mmengine.fileio import load
 from rich.console import Console
 from rich.table import Table
 
-NUM_TRAIN, NUM_VAL = 600, 100
+NUM_TRAIN, NUM_VAL = 1200, 100
 PACE = 2  # pixels a frame; of slower motions 8 channels see little at first
 PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+)/(\d+)\]')
 FIGURES = re.compile(r'(eta|loss|acc/top1|acc/avg): +(\S+)')
@@ -87,7 +87,7 @@ def main() -> None:
     (work_dir / 'last_checkpoint').unlink(missing_ok=True)  # an earlier demo's, to be replaced
     run_tool('train.py', args.config, '--seed', args.seed, *options, log=log)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
-    run_tool('test.py', args.config, checkpoint, '--dump', dump, *options, log=log)
+    run_tool('test.py', args.config, checkpoint, '--deploy', '--dump', dump, *options, log=log)
     results = load(dump)
     show_inference(args.config, checkpoint, [Path(result['filename']) for result in results[::7]])
     run_tool('analysis/plot_training.py', work_dir, work_dir / 'training.png', log=log)

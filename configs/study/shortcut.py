@@ -15,7 +15,9 @@ study = dict(
     conditions={'': dict()},
     tests={
         'answers by motion': dict(),
-        'answers by texture': dict(dataset=dict(ann_file='val_list_kinds.txt')),
+        'answers by texture': dict(
+            test_dataloader=dict(dataset=dict(ann_file='val_list_kinds.txt'))
+        ),
     },
     clips={root: dict(**_base_.clips, shortcut=True)},
 )

@@ -6,6 +6,7 @@ train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
 test_pipeline = _base_.test_pipeline
 train_pipeline[2].scale = val_pipeline[2].scale = None
 test_pipeline[3].scale = test_pipeline[4].scale = None
+test_pipeline[1].num_clips = 10
 train_pipeline[3].input_size = val_pipeline[3].crop_size = 56
 train_pipeline[3].scales = (1, 0.875, 0.75)
 train_pipeline[4].scale = (56, 56)

@@ -1,9 +1,9 @@
 # Minutes on two CPU cores: a warm-up, then a cosine down to nothing.
 _base_ = ['sgd_250k_steps.py']
-train_cfg = dict(max_iters=600, val_interval=100)
+train_cfg = dict(max_iters=700, val_interval=100)
 optim_wrapper = dict(optimizer=dict(lr=0.03))
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.1, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=600, eta_min=0),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=700, eta_min=0),
 ]
 auto_scale_lr = dict(base_batch_size=16)

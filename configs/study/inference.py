@@ -1,0 +1,29 @@
+_base_ = ['textures.py']
+test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline))
+ema = dict(custom_hooks=[dict(type='EMAHook', momentum=0.01)])
+limits = {
+    f'limit {limit} in tests': dict(model=dict(backbone=dict(max_response=limit)))
+    for limit in (30, 10, 3)
+}
+
+study = dict(
+    title='What helps a network in inference',
+    rows=dict(
+        _delete_=True,
+        **{
+            'ARTNet (d)': dict(),
+            'ARTNet (d), EMA': ema,
+            'ARTNet (d), limit 10': dict(model=dict(backbone=dict(max_response=10))),
+            'C3D': dict(model=dict(backbone=dict(arch='c3d'))),
+        },
+    ),
+    conditions=dict(_delete_=True, **{'': dict()}),
+    tests=dict(
+        _delete_=True,
+        **{
+            'as trained': dict(),
+            'probabilities averaged': dict(model=dict(cls_head=dict(average_clips='prob'))),
+            **limits,
+        },
+    ),
+)
