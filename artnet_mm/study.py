@@ -30,6 +30,7 @@ from mmengine.runner import Runner
 
 from .datasets.synthetic import write_dataset
 from .evaluation.cost import count
+from .files import write_whole
 from .preflight import check
 from .processes import console
 from .processes import run as run_all
@@ -218,8 +219,10 @@ def carry_out(study: Study, only: list[str], seeds: int, jobs: int) -> dict[Run,
     if not missing:
         return {}
     for root, arguments in (study.settings.get('clips') or {}).items():
-        if not Path(root, 'classes.txt').exists():  # which is written last
+        written, text = Path(root, 'clips.json'), json.dumps(arguments)
+        if not written.exists() or written.read_text() != text:
             write_dataset(root, **arguments)
+            write_whole(written, text)
     for condition in {run.condition: run for run in missing}.values():
         check(study.config_of(condition), LOADERS)
 

@@ -18,6 +18,7 @@ study = dict(
         },
     ),
     conditions=dict(_delete_=True, **{'': dict()}),
+    clips={'_delete_': True, _base_.data_root: _base_.study.clips[_base_.data_root]},
     tests=dict(
         _delete_=True,
         **{

@@ -1,7 +1,8 @@
 _base_ = ['_base_/small.py']
 model = dict(cls_head=dict(num_classes=10))
 roots = {number: f'data/study/textures_{number}/' for number in (2, 8, 32, 600)}
-videos = dict(num_classes=10, data_root=roots[600])
+data_root = roots[600]
+videos = dict(num_classes=10, data_root=data_root)
 val_videos = dict(ann_file='val_list_videos.txt', **videos)
 train_dataloader = dict(
     dataset=dict(ann_file='train_list_videos.txt', pipeline=_base_.train_pipeline, **videos)
