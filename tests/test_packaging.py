@@ -147,7 +147,7 @@ def after_demo(tmp_path) -> Path:
     """A folder as ``make demo`` leaves it, as far as the README's examples need it."""
     for folder in ('configs', 'tools'):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    checkpoint = tmp_path / 'work_dirs/demo/seed0/iter_800.pth'
+    checkpoint = tmp_path / 'work_dirs/demo/seed0/iter_700.pth'
     video = tmp_path / 'data/toy/videos_val/zoom_in_00003.mp4'
     for path in (checkpoint, video):
         path.parent.mkdir(parents=True)

@@ -65,7 +65,7 @@ def demo_table() -> str:
     for (config, instructions, threads), group in runs.items():
         top1 = {run['seed']: f'{run["top1"]:.1f}' for run in group}
         worst = max(run['cross_entropy'] for run in group)
-        row = [f'`{config}`', instructions, threads, *(top1.get(seed, '') for seed in seeds)]
+        row = [f'`{config}`', instructions, str(threads), *(top1.get(seed, '') for seed in seeds)]
         rows.append([*row, f'{worst:.2f}'])
     heads = ['Network', 'Instructions', 'Threads', *(f'Seed {seed}' for seed in seeds)]
     return markdown(rows, [*heads, 'Largest cross-entropy'])
@@ -77,6 +77,8 @@ def fill(metafile: dict) -> str:
         runs = [
             run for key, group in demo_runs().items() if key[0] == model['Name'] for run in group
         ]
+        if 'Demo' in model['Tables']:
+            model['Measured'] = {}
         if runs:
             means = {key: np.mean([run[name] for run in runs]) for key, name in FIGURES.items()}
             model['Measured'] = {key: round(float(mean), 1) for key, mean in means.items()}
@@ -147,7 +149,7 @@ def main() -> None:
     readme = Path(ROOT, 'README.md').read_text(encoding='utf-8')
     for name, generated in (('experiments', table), ('demo', demo_table())):
         block = re.compile(f'(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)', re.DOTALL)
-        readme = block.sub(lambda _, text=generated: text, readme)
+        readme = block.sub(lambda _, text=generated: text, readme, count=1)
     write({ROOT / 'model_zoo.md': zoo, ROOT / 'README.md': readme}, args.check)
 
 
