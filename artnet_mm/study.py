@@ -7,7 +7,8 @@ A study is an ordinary config with one key more::
         rows={name: overrides of the config, and optionally paper=an experiment of the catalogue},
         conditions={name: overrides},
         tests={name: overrides},  # each a test of the trained weights
-        clips={data_root: arguments of write_dataset},  # motion clips, written where missing
+        folds=True,  # optional: the conditions are folds, and tables give the mean over them
+        clips={data_root: arguments of write_dataset},  # optional: motion clips to be written
     )
 
 Every run goes through MMEngine's Runner on one CPU thread. Its result is a line of
@@ -118,6 +119,7 @@ class Study:
                 continue
             of = Run(*result.pop('run'))
             known = of.row in self.settings['rows'] and of.condition in self.settings['conditions']
+            known = known and result['tests'].keys() == self.settings['tests'].keys()
             if known and result['digest'] == self.digest_of(of):
                 found[of] = result
         return found
@@ -125,7 +127,10 @@ class Study:
     def keep(self, run: Run, result: dict) -> None:
         """Add the result of a run to the file."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
+        before = self.file.read_bytes() if self.file.exists() else b''
         with self.file.open('a', encoding='utf-8') as file:
+            if before and not before.endswith(b'\n'):  # a line that was cut off
+                file.write('\n')
             file.write(json.dumps(dict(run=run, **result)) + '\n')
 
 
@@ -156,7 +161,7 @@ class _Curve(Hook):
 
 
 def perform(run: Run, config: Path) -> dict:
-    """Train and test one run, on one thread; nothing else is left of it.
+    """Train and test one run, on one thread.
 
     Returns:
         dict: What :meth:`Study.keep` takes.
@@ -187,44 +192,56 @@ def perform(run: Run, config: Path) -> dict:
     )
 
 
-def carry_out(study: Study, only: list[str], seeds: int, jobs: int) -> dict[Run, str]:
-    """Do the runs of a study that have no result yet.
+def choose(studies: list[Study], only: list[str], seeds: int) -> dict[Study, list[Run]]:
+    """Runs of each study with the named rows and conditions; all of them without names.
+
+    Raises:
+        ValueError: If no study has a name.
+    """
+    names = {
+        study: [set(study.settings[kind]) for kind in ('conditions', 'rows')] for study in studies
+    }
+    known = set().union(*(name for kinds in names.values() for name in kinds))
+    if unknown := [name for name in only if name not in known]:
+        shown = ', '.join(repr(name) for name in sorted(known - {''}))
+        raise ValueError(f'no study has {unknown[0]!r}, but {shown}')
+    chosen = {}
+    for study, (conditions, rows) in names.items():
+        wanted = set(only)
+        conditions = conditions & wanted or conditions
+        rows = rows & wanted or rows
+        runs = study.runs(seeds) if not only or wanted & set().union(*names[study]) else []
+        chosen[study] = [run for run in runs if run.condition in conditions and run.row in rows]
+    return chosen
+
+
+def prepare(study: Study, runs: list[Run]) -> None:
+    """Write the motion clips of a study where they are missing, and check what its runs need.
+
+    Raises:
+        SystemExit: With one line, if a config or its data cannot work.
+    """
+    for root, arguments in (study.settings.get('clips') or {}).items():
+        written, text = Path(root, 'clips.json'), json.dumps(arguments)
+        if not written.exists() or written.read_text() != text:
+            written.unlink(missing_ok=True)
+            write_dataset(root, **arguments)
+            write_whole(written, text)
+    for run in {run.condition: run for run in runs}.values():
+        check(study.config_of(run), LOADERS)
+
+
+def carry_out(study: Study, runs: list[Run], jobs: int) -> dict[Run, str]:
+    r"""Do runs of a study, and keep their results.
 
     Args:
-        study (Study): The study.
-        only (list[str]): Names of rows and conditions; without any, all are done.
-        seeds (int): Seeds 0 to this one less 1.
+        study (Study): The study, :func:`prepare`\ d.
+        runs (list[Run]): Its runs to be done.
         jobs (int): Runs side by side, each on one thread.
 
     Returns:
         dict[Run, str]: Runs that failed, and why.
-
-    Raises:
-        SystemExit: If a name of ``only`` is unknown, or a config or its data cannot work.
     """
-    names = {'rows': [], 'conditions': []}
-    for name in only:
-        kind = next((kind for kind in names if name in study.settings[kind]), None)
-        if kind is None:
-            known = [f"'{n}'" for kind in names for n in study.settings[kind]]
-            raise SystemExit(f'error: {study.config} has no {name!r}, but {", ".join(known)}')
-        names[kind].append(name)
-    runs = study.runs(seeds)
-    for kind, of in (('rows', lambda run: run.row), ('conditions', lambda run: run.condition)):
-        runs = [run for run in runs if not names[kind] or of(run) in names[kind]]
-    known = study.read()
-    missing = [run for run in runs if run not in known]
-    done = f'{len(runs) - len(missing)} of {len(runs)} runs are done'
-    console.print(f'{study.config}: {done}', soft_wrap=True)
-    if not missing:
-        return {}
-    for root, arguments in (study.settings.get('clips') or {}).items():
-        written, text = Path(root, 'clips.json'), json.dumps(arguments)
-        if not written.exists() or written.read_text() != text:
-            write_dataset(root, **arguments)
-            write_whole(written, text)
-    for condition in {run.condition: run for run in missing}.values():
-        check(study.config_of(condition), LOADERS)
 
     def keep(run: Run, result: dict) -> None:
         study.keep(run, result)
@@ -232,4 +249,4 @@ def carry_out(study: Study, only: list[str], seeds: int, jobs: int) -> dict[Run,
         console.print(f'{run}: {", ".join(figures)} ({result["seconds"]} s)', soft_wrap=True)
 
     work = partial(perform, config=study.config)
-    return run_all(work, missing, jobs, LONGEST, keep, 'runs')[1]
+    return run_all(work, runs, jobs, LONGEST, keep, 'runs')[1]

@@ -1,10 +1,12 @@
 """The backbone: its table, its wiring against a transcription, its initialisation."""
 
+import copy
 import doctest
 
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.model import PretrainedInit
 from torch import Tensor, nn
 
 from artnet_mm.models import ARTNet, RelationConv3d, SMARTConv3d, SpatialConv3d, TSNClipHead, artnet
@@ -263,23 +265,24 @@ def test_zero_init_residual_starts_with_the_shortcuts_alone_and_learns_all(arch)
         net(x).square().mean().backward()
         optimizer.step()
     assert all(parameter.grad.any() for parameter in net.parameters())
-    trained = net.stages[0][0].conv2.state_dict()
+    trained = copy.deepcopy(net.stages[0][0].conv2.state_dict())
     net.init_weights()  # the second time changes nothing
     assert all(torch.equal(trained[k], v) for k, v in net.stages[0][0].conv2.state_dict().items())
 
 
 def test_zero_init_residual_leaves_pretrained_weights_alone(tmp_path):
     torch.save(small().state_dict(), tmp_path / 'weights.pth')
-    pretrained = dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.pth'))
-    net = small(zero_init_residual=True, init_cfg=pretrained)
-    net.init_weights()
-    assert all(
-        block.conv2.state_dict() and parameter.any()
-        for stage in net.stages
-        for block in stage
-        for parameter in block.conv2.parameters()
-        if parameter.ndim > 1
-    )
+    for kind in ('Pretrained', PretrainedInit):
+        pretrained = dict(type=kind, checkpoint=str(tmp_path / 'weights.pth'))
+        net = small(zero_init_residual=True, init_cfg=pretrained)
+        net.init_weights()
+        assert all(p.any() for n, p in net.named_parameters() if n.endswith('reduction.weight'))
+
+
+def test_zero_init_residual_names_units_whose_end_it_does_not_know():
+    table = dict(stem='Conv3d', stages=[('Conv3d', 'Conv2plus1d'), PLAIN, PLAIN, PLAIN])
+    with pytest.raises(ValueError, match=r'zero_init_residual .* Conv2plus1d has neither'):
+        small(table, zero_init_residual=True).init_weights()
 
 
 @pytest.mark.parametrize(

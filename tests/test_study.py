@@ -7,7 +7,7 @@ import matplotlib.image
 import pytest
 
 from artnet_mm.evaluation.study_report import mean_and_spread, start_of
-from artnet_mm.study import Run, Study
+from artnet_mm.study import Run, Study, choose
 
 from .helpers import ROOT, run_tool
 from .test_benchmark import tables
@@ -102,8 +102,11 @@ def test_results_survive_a_line_that_was_cut_off_and_other_settings_make_them_vo
     with study.file.open('a') as file:
         file.write(json.dumps(dict(run=run, **result))[:-20])
     assert study.read() == {run: result}
+    other = study.runs(1)[1]
+    study.keep(other, dict(result, digest=study.digest_of(other)))
+    assert set(study.read()) == {run, other}
     study._cfg.merge_from_dict({'train_dataloader.dataset.data_root': 'elsewhere/'})
-    assert study.read() == {run: result}
+    assert set(study.read()) == {run, other}
     study._cfg.merge_from_dict({'optim_wrapper.optimizer.lr': 0.5})
     assert study.read() == {}
 
@@ -129,7 +132,7 @@ def test_runs_differ_in_their_seed_row_and_condition_only(study):
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['--only', 'C4D'], "has no 'C4D', but 'C2D', 'C3D'"),
+        (['--only', 'C4D'], "no study has 'C4D', but '2 textures', '32 textures'"),
         (['--only', 'C2D', '600 textures'], 'does not exist'),
     ],
 )
@@ -139,6 +142,16 @@ def test_what_cannot_work_is_said_before_anything_is_trained(words, message, tmp
     result = run_tool('study.py', config, *words, '--results', tmp_path, check=False)
     assert result.returncode == 1
     assert message in result.stderr.replace('\n', ' ')
+
+
+def test_names_pick_rows_and_conditions_of_the_studies_that_have_them(tmp_path):
+    configs = [ROOT / f'configs/study/{name}.py' for name in ('textures', 'shortcut', 'start')]
+    textures, shortcut, start = studies = [Study(config, tmp_path) for config in configs]
+    chosen = choose(studies, ['R(2+1)D', '2 textures'], 2)
+    assert chosen[textures] == [Run('2 textures', 'R(2+1)D', seed) for seed in (0, 1)]
+    assert chosen[shortcut] == [Run('', 'R(2+1)D', seed) for seed in (0, 1)]
+    assert chosen[start] == []
+    assert choose([start], [], 1) == {start: start.runs(1)}
 
 
 def test_a_config_without_a_study_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 NUM_TRAIN, NUM_VAL = 1200, 100
-PACE = 2  # pixels a frame; of slower motions 8 channels see little at first
+PACE = 2  # about two pixels a frame; of slower motions 8 channels see little at first
 PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+)/(\d+)\]')
 FIGURES = re.compile(r'(eta|loss|acc/top1|acc/avg): +(\S+)')
 console = Console(highlight=False)
@@ -84,7 +85,10 @@ def main() -> None:
         options += ['--cfg-options', *args.cfg_options]
 
     write_dataset(data, *args.clips, pace=PACE)
-    (work_dir / 'last_checkpoint').unlink(missing_ok=True)  # an earlier demo's, to be replaced
+    # An earlier demo's, to be replaced.
+    (work_dir / 'last_checkpoint').unlink(missing_ok=True)
+    for session in work_dir.glob('*/vis_data'):
+        shutil.rmtree(session)
     run_tool('train.py', args.config, '--seed', args.seed, *options, log=log)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     run_tool('test.py', args.config, checkpoint, '--deploy', '--dump', dump, *options, log=log)

@@ -68,7 +68,7 @@ def demo_table() -> str:
         row = [f'`{config}`', instructions, str(threads), *(top1.get(seed, '') for seed in seeds)]
         rows.append([*row, f'{worst:.2f}'])
     heads = ['Network', 'Instructions', 'Threads', *(f'Seed {seed}' for seed in seeds)]
-    return markdown(rows, [*heads, 'Largest cross-entropy'])
+    return markdown(rows, [*heads, 'Largest cross-entropy, held-out clips'])
 
 
 def fill(metafile: dict) -> str:

@@ -58,8 +58,9 @@ def predict(model: torch.nn.Module, names: list[str], video: str) -> Answer:
         ValueError: If the scores are not finite.
     """
     scores, _ = prediction_of(inference_recognizer(model, video).to_dict())
+    scores = scores.cpu()
     if not scores.isfinite().all():
-        raise ValueError(f'the scores of the network are not finite: {REMEDY}')
+        raise ValueError('the scores of the network are not finite')
     if out_of_proportion(scores.numpy()[None])[0]:
         console.print(
             f'{video}: scores out of all proportion: {REMEDY}', style='yellow', soft_wrap=True

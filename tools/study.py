@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from artnet_mm.evaluation.study_report import write_report
-from artnet_mm.study import Study, carry_out
+from artnet_mm.study import Study, carry_out, choose, prepare
 
 
 def main() -> None:
@@ -21,17 +21,29 @@ def main() -> None:
     args = parser.parse_args()
     try:
         studies = [Study(config, args.results) for config in args.configs]
+        chosen = choose(studies, args.only, args.seeds)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
-    failed = {}
-    for study in studies:
-        failed |= carry_out(study, args.only, args.seeds, args.jobs)
+    problems, ready = [], {}
+    for study, runs in chosen.items():
+        done = study.read()
+        missing = [run for run in runs if run not in done]
+        print(f'{study.config}: {len(runs) - len(missing)} of {len(runs)} runs are done')
+        try:
+            if missing:
+                prepare(study, missing)
+                ready[study] = missing
+        except SystemExit as error:
+            problems.append(f'{study.config}: {error}')
+            print(problems[-1], flush=True)
+    for study, missing in ready.items():
+        failed = carry_out(study, missing, args.jobs)
+        problems += [f'{study.config}: {run}: {reason}' for run, reason in failed.items()]
     if args.report:
         write_report(studies, args.report)
-    for run, reason in failed.items():
-        print(f'{run}: {reason}')
-    if failed:
-        raise SystemExit(f'error: {len(failed)} runs failed; the same command tries them again')
+    if problems:
+        lines = '\n'.join(problems)
+        raise SystemExit(f'{lines}\nerror: not all is done; the same command tries it again')
 
 
 if __name__ == '__main__':

@@ -73,10 +73,10 @@ class RestartableSampler(InfiniteSampler):
     """Stock ``InfiniteSampler`` that starts anywhere, of seeded indices.
 
     Args:
-        stratified (bool): Shuffle so that every batch has the classes in the shares that they
-            have in the data set, as near as its size allows. Where a batch holds few clips of
-            few classes, chance in its composition is much of the noise in the gradient.
-            Defaults to False.
+        stratified (bool): Shuffle so that every batch, that of all processes together, has the
+            classes in the shares that they have in the data set, as near as its size
+            allows. Where a batch holds few clips of few classes, chance in its
+            composition is much of the noise in the gradient. Defaults to False.
         kwargs: Arguments of ``InfiniteSampler``.
 
     Attributes:

@@ -1,7 +1,8 @@
 """Labelled motion clips as real video files, for the demo and the tests.
 
 A class is a motion, shown by a texture drawn anew for every clip: what a single
-frame looks like says nothing about the class. Mirroring a clip left to right
+frame looks like says little about the class (a zoom's first and last frames are large or
+small in scale). Mirroring a clip left to right
 keeps its class, as the paper's ten crops need, and each class played backwards
 is a class too.
 """
@@ -104,7 +105,7 @@ def motion_clip(
         seed (int): Determines texture, speed and direction.
         num_frames (int): Length in frames. Defaults to 32.
         size (tuple[int, int]): (w, h) of the frames. Defaults to (86, 64).
-        pace (float): Times the speed of the motion. Defaults to 1.
+        pace (float): Factor of the motion's speed. Defaults to 1.
         texture_seed (int, optional): Determines the texture, in place of ``seed``.
         kind (int, optional): Kind of the texture, index into ``KINDS``.
 
@@ -174,9 +175,10 @@ def write_dataset(
         num_frames (int): Length of a clip in frames. Defaults to 32.
         size (tuple[int, int]): (w, h) of the frames. Defaults to (86, 64).
         seed (int): Another seed, other clips. Defaults to 0.
-        pace (float): Times the speed of the motions. Defaults to 1.
+        pace (float): Factor of the motions' speed. Defaults to 1.
         num_textures (int, optional): Different textures of the training clips, each
-            shown in all motions. Defaults to one of its own for every clip.
+            shown in all motions; fewer where there are not so many clips of a motion.
+            Defaults to one of its own for every clip.
         shortcut (bool): Only the first five motions, each with a kind of texture of
             its own in training and with the four others in validation; whose motion
             the kind stands for is the label in ``val_list_kinds.txt``. Defaults to

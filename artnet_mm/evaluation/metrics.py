@@ -16,8 +16,8 @@ never are, and that always are. Scores before a softmax that cross-entropy has t
 some tens at most, and the largest by few times their median.
 """
 REMEDY = (
-    'responses that the BN statistics do not know are squared in one SMART unit after the other; '
-    '--cfg-options model.backbone.max_response=10 limits them, also in weights trained without'
+    'in networks of SMART or relation units without max_response, responses that the BN statistics '
+    'do not know grow from unit to unit; --cfg-options model.backbone.max_response=10 limits them'
 )
 
 
@@ -34,8 +34,11 @@ def out_of_proportion(scores: np.ndarray) -> np.ndarray:
 def _warn_of_strange_scores(results: list[dict]) -> None:
     """Name the videos of results (of :meth:`VideoAccuracy.process`) that are out of proportion."""
     preds = [result['pred'] for result in results]
-    # mmaction2 1.1 has a dict here, of one item, and 1.2 the scores
-    scores = np.stack([pred['item'] if isinstance(pred, dict) else pred for pred in preds])
+    # mmaction2 1.1 has a dict here, of one item or of several heads, and 1.2 the scores
+    preds = [pred.get('item') if isinstance(pred, dict) else pred for pred in preds]
+    if any(pred is None for pred in preds):
+        return
+    scores = np.stack(preds)
     finite = np.flatnonzero(np.isfinite(scores).all(axis=1))
     if not len(finite):
         return
@@ -43,7 +46,8 @@ def _warn_of_strange_scores(results: list[dict]) -> None:
     if names:
         shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
         MMLogger.get_current_instance().warning(
-            f'the scores of {len(names)} of {len(finite)} videos are out of all proportion: '
+            f'the scores of {len(names)} of {len(finite)} videos are out of all proportion '
+            f"to the others': "
             f'{REMEDY}: {shown}'
         )
 

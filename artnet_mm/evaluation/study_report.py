@@ -60,7 +60,8 @@ def table(study: Study, results: Results) -> str:
             here = of_row(study, results, row, condition)
             cells.append(mean_and_spread(100 * result['tests'][test]['top1'] for result in here))
         starts = [start_of(result) for result in found]
-        late = f'{np.median(starts):.0f}' if starts and np.isfinite(np.median(starts)) else ''
+        start = np.median(starts) if starts else np.nan
+        late = '' if np.isnan(start) else 'never' if np.isinf(start) else f'{start:.0f}'
         runs = str(len(found))
         paper = reported.get(overrides.get('paper'))
         rows.append([row, '' if paper is None else f'{paper:.1f}', *cost, *cells, late, runs])

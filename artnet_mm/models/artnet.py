@@ -6,7 +6,7 @@ from functools import partial
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit
 from torch import Tensor, nn
 
 from .deploy import fold
@@ -215,12 +215,18 @@ class ARTNet(BaseModule):
     def init_weights(self) -> None:
         """Initialise as ``init_cfg`` says, and the ends of residual branches by 0 if asked to."""
         cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
-        pretrained = any(cfg and cfg['type'] == 'Pretrained' for cfg in cfgs)
+        pretrained = any(cfg and cfg['type'] in ('Pretrained', PretrainedInit) for cfg in cfgs)
         fresh = not (self.is_init or pretrained)
         super().init_weights()
         if fresh and self.zero_init_residual:
             for block in (block for stage in self.stages for block in stage):
-                nn.init.zeros_(getattr(block.conv2, 'last_conv', block.conv2).weight)
+                last = getattr(block.conv2, 'last_conv', block.conv2)
+                if not hasattr(last, 'weight'):
+                    raise ValueError(
+                        'zero_init_residual needs units with a weight or a last_conv, and '
+                        f'{type(last).__name__} has neither'
+                    )
+                nn.init.zeros_(last.weight)
 
     def _frozen(self) -> list[nn.Module]:
         return [self.stem, *self.stages][: self.frozen_stages + 1]

@@ -18,5 +18,8 @@ study = dict(
         for number, root in roots.items()
     },
     tests={'unseen textures': dict()},
-    clips={root: dict(**_base_.clips, num_textures=number) for number, root in roots.items()},
+    clips={
+        root: dict(**_base_.clips, num_textures=number if number < 600 else None)
+        for number, root in roots.items()
+    },
 )
