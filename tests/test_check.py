@@ -155,9 +155,8 @@ def test_a_checkpoint_of_which_nothing_fits_is_told(findings, tmp_path):
 def by_epochs(cfg):
     """Of whose last batch nothing is taken."""
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
-    cfg.train_dataloader.update(
-        batch_size=3, drop_last=True, sampler=dict(type='DefaultSampler', shuffle=True)
-    )
+    cfg.train_dataloader.update(batch_size=3, drop_last=True)
+    cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
     cfg.param_scheduler = [dict(type='MultiStepLR', milestones=[1])]
     cfg.default_hooks.checkpoint.update(by_epoch=True, interval=1)
 
@@ -177,6 +176,7 @@ def not_validated(cfg):
 def wrapped(key):
     def change(cfg):
         cfg[key].dataset = dict(type='EveryFifth', dataset=cfg[key].dataset)
+        cfg.train_dataloader.sampler.stratified = False  # this wrapper does not give labels
 
     return change
 

@@ -188,7 +188,6 @@ def test_backbone_compiles_without_graph_breaks_and_computes_the_same(training, 
 
 
 def loss_of(model: nn.Module) -> Tensor:
-    model.cls_head.dropout.p = 0
     inputs = [torch.arange(3 * 16 * 56 * 56).remainder(251).byte().view(1, 3, 16, 56, 56)] * 2
     batch = model.data_preprocessor(dict(inputs=inputs, data_samples=[labelled(1), labelled(2)]))
     return model(**batch, mode='loss')['loss_cls']

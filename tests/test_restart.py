@@ -290,7 +290,9 @@ def test_stratified_batches_have_the_classes_in_their_shares_and_epochs_every_sa
     assert [index.seed for index in rest] == [index.seed for index in order[20:]]
 
 
-def test_a_stratified_sampler_shuffles():
+def test_a_stratified_sampler_needs_labels_and_shuffles():
+    with pytest.raises(ValueError, match='the labels of range, which has no get_data_info'):
+        next(iter(build_sampler(4, stratified=True)))
     with pytest.raises(ValueError, match='shuffle=False contradicts it'):
         build_sampler(4, shuffle=False, stratified=True)
 

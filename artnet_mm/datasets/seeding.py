@@ -83,7 +83,8 @@ class RestartableSampler(InfiniteSampler):
         start (int): Samples of all processes to leave out.
 
     Raises:
-        ValueError: If ``stratified`` is to go without ``shuffle``.
+        ValueError: If ``stratified`` is to go without ``shuffle``, or the data set has no
+            ``get_data_info``.
     """
 
     start = 0
@@ -97,6 +98,11 @@ class RestartableSampler(InfiniteSampler):
     def _infinite_indices(self) -> Iterator[int]:
         if not self.stratified:
             yield from super()._infinite_indices()
+        if not hasattr(self.dataset, 'get_data_info'):
+            raise ValueError(
+                f'sampler.stratified=True needs the labels of {type(self.dataset).__name__}, which '
+                'has no get_data_info: set it to False'
+            )
         infos = map(self.dataset.get_data_info, range(self.size))
         labels = torch.tensor([info['label'] for info in infos])
         generator = torch.Generator().manual_seed(self.seed)
