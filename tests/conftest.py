@@ -64,6 +64,7 @@ def train_short(clips, tmp_path):
             'default_hooks.logger.interval': 1,
             'optim_wrapper.optimizer.lr': 1e-4,
             'model.cls_head.dropout_ratio': 0.5,
+            'train_dataloader.sampler.stratified': False,  # compared with the stock order
             'train_dataloader.num_workers': 2,
             'train_dataloader.persistent_workers': True,
         }
