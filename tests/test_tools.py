@@ -319,7 +319,7 @@ def test_two_processes_take_the_step_of_one_with_twice_the_batch(clips, tmp_path
         "custom_imports = dict(imports=['artnet_mm', 'frozen_bn'], allow_failed_imports=False)\n"
         "custom_hooks = [dict(type='FrozenBN')]\n"
         'train_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))\n'
-        'model = dict(cls_head=dict(dropout_ratio=0))\n'
+        'model = dict(backbone=dict(zero_init_residual=False))\n'
     )
     env = {'PYTHONPATH': f'{ROOT}{os.pathsep}{tmp_path}', 'CUDA_VISIBLE_DEVICES': ''}
     starts, ends = [], []
