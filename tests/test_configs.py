@@ -271,6 +271,9 @@ def test_the_rate_drops_when_the_validation_loss_saturates(clips, tmp_path):
     scheduler.patience = 0
     cfg.merge_from_dict(tiny_options(clips))
     cfg.merge_from_dict({'model.backbone.arch': 'c3d', 'optim_wrapper.optimizer.lr': 0.1})
+    cfg.merge_from_dict({'model.backbone.zero_init_residual': False})
+    cfg.merge_from_dict({'train_dataloader.sampler.stratified': False})
+    cfg.model.cls_head.dropout_ratio = 0.2
     cfg.merge_from_dict({'train_cfg.val_interval': 1, 'default_hooks.checkpoint.interval': 5})
     cfg.work_dir, cfg.randomness = str(tmp_path), dict(seed=0)
     losses, rates = [], []
