@@ -2,18 +2,18 @@ _base_ = ['textures.py']
 test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline))
 ema = dict(custom_hooks=[dict(type='EMAHook', momentum=0.01)])
 limits = {
-    f'limit {limit} in tests': dict(model=dict(backbone=dict(max_response=limit)))
-    for limit in (30, 10, 3)
+    f'limit {limit}': dict(model=dict(backbone=dict(max_response=limit)))
+    for limit in (30, 10, 3, 1)
 }
 
 study = dict(
-    title='What helps a network in inference',
+    title='Limits in training and in tests, and what else helps in inference',
     rows=dict(
         _delete_=True,
         **{
             'ARTNet (d)': dict(),
             'ARTNet (d), EMA': ema,
-            'ARTNet (d), limit 10': dict(model=dict(backbone=dict(max_response=10))),
+            **{f'ARTNet (d), {name}': limit for name, limit in limits.items()},
             'C3D': dict(model=dict(backbone=dict(arch='c3d'))),
         },
     ),
@@ -24,7 +24,7 @@ study = dict(
         **{
             'as trained': dict(),
             'probabilities averaged': dict(model=dict(cls_head=dict(average_clips='prob'))),
-            **limits,
+            **{f'{name} in tests': limit for name, limit in limits.items()},
         },
     ),
 )
