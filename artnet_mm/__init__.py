@@ -1,9 +1,11 @@
 """Appearance-and-Relation Networks (CVPR 2018) as a plugin of MMAction2.
 
 Importing the package registers everything in MMAction2's registries; configs do
-so through ``custom_imports``.
+so through ``custom_imports``. Where MMAction2 is not installed, units and backbone
+(``artnet_mm.models``) can be used with torch alone.
 """
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -12,35 +14,36 @@ from pathlib import Path
 # artnet_mm first.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-from .versions import check_versions
+from .versions import HAS_MMACTION, check_versions
 
 __version__ = '0.2.0'
-
-check_versions()
-
-from . import compat  # noqa: E402
-
-compat.silence_mmcv_lite()
-compat.provide_importlib_metadata()
-compat.complete_mmaction_localizers()
-compat.allow_message_hub_in_checkpoints()
-compat.register_checkpoint_loader()
-
-from . import datasets, evaluation, hooks, models, restart  # noqa: E402
-from .zoo import hub  # noqa: E402
 
 _installed = Path(__file__).parent / '.mim'
 ROOT = _installed if _installed.is_dir() else Path(__file__).parents[1]
 """Folder with ``configs/`` and ``tools/``: of the wheel, or the checkout."""
 
-__all__ = [
-    'ROOT',
-    '__version__',
-    'compat',
-    'datasets',
-    'evaluation',
-    'hooks',
-    'hub',
-    'models',
-    'restart',
-]
+
+def register() -> None:
+    """Register everything, and change what must be changed in MMAction2's stack.
+
+    Raises:
+        ImportError: If a package of the stack is outside the supported range.
+    """
+    check_versions()
+
+    from . import compat
+
+    compat.silence_mmcv_lite()
+    compat.provide_importlib_metadata()
+    compat.complete_mmaction_localizers()
+    compat.allow_message_hub_in_checkpoints()
+    compat.register_checkpoint_loader()
+
+    from . import datasets, evaluation, hooks, models, restart  # noqa: F401
+    from .zoo import hub  # noqa: F401
+
+
+if HAS_MMACTION:
+    register()
+elif importlib.util.find_spec('torch') is None:
+    check_versions()  # says what to install

@@ -1,8 +1,8 @@
 """Which versions of the stack are supported; imports nothing of it."""
 
 import importlib.metadata
-
-from packaging.specifiers import SpecifierSet
+import importlib.util
+from typing import NoReturn
 
 # Distributions that provide a package, and the range of it that is supported.
 # torch before 2.6 can be made to run code by a file loaded with weights_only=True
@@ -14,6 +14,9 @@ REQUIREMENTS = {
     'mmaction2': (('mmaction2',), '>=1.1,<1.3'),
 }
 
+HAS_MMACTION = importlib.util.find_spec('mmaction') is not None
+"""Whether MMAction2 is there; without it, units and backbone are what the package has."""
+
 
 def check_versions() -> None:
     """Check the stack before its own, terser checks fail on import.
@@ -22,21 +25,27 @@ def check_versions() -> None:
         ImportError: If a package is missing or outside the supported range,
             saying what to install.
     """
+    versions = {}
     for package, (distributions, bounds) in REQUIREMENTS.items():
         installed = next(filter(_version, distributions), None)
-        version = installed and _version(installed)
-        if package == 'mmcv' and SpecifierSet('<1.2').contains(_version('mmaction2') or '1.2'):
+        if installed is None:
+            _refuse(package, bounds, f'{package} is not installed', distributions[-1])
+        versions[package] = installed, _version(installed)
+
+    from packaging.specifiers import SpecifierSet  # not there where torch is alone
+
+    for package, (_, bounds) in REQUIREMENTS.items():
+        installed, version = versions[package]
+        if package == 'mmcv' and SpecifierSet('<1.2').contains(versions['mmaction2'][1]):
             bounds = '>=2.0.1,<2.1'
-        if version is None:
-            problem = f'{package} is not installed'
-        elif not SpecifierSet(bounds).contains(version, prereleases=True):
-            problem = f'{package} {version} is installed'
-        else:
-            continue
-        raise ImportError(
-            f'artnet_mm needs {package}{bounds}, but {problem}: '
-            f'pip install "{installed or distributions[-1]}{bounds}"'
-        )
+        if not SpecifierSet(bounds).contains(version, prereleases=True):
+            _refuse(package, bounds, f'{package} {version} is installed', installed)
+
+
+def _refuse(package: str, bounds: str, problem: str, distribution: str) -> NoReturn:
+    raise ImportError(
+        f'artnet_mm needs {package}{bounds}, but {problem}: pip install "{distribution}{bounds}"'
+    )
 
 
 def _version(distribution: str) -> str | None:

@@ -160,7 +160,7 @@ def test_frozen_normalisation_keeps_its_statistics_and_passes_gradients():
 @pytest.mark.parametrize('batch', [0, 1])
 def test_statistics_of_one_value_or_none_are_refused_and_move_nothing(batch):
     layer = SMARTConv3d(4, 8, 3, padding=1)
-    with pytest.raises(ValueError, match='more than one value a channel'):
+    with pytest.raises(ValueError, match='more than one value per channel'):
         layer(torch.randn(batch, 4, 1, 1, 1))
     assert layer.relation_norm.running_var.isfinite().all()
     assert layer.eval()(torch.randn(1, 4, 1, 1, 1)).isfinite().all()

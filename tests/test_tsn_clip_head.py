@@ -137,3 +137,12 @@ def test_views_that_do_not_divide_among_the_samples_are_refused(method, num_scor
     message = f'{num_scores} views cannot be divided among {num_samples} samples'
     with pytest.raises(ValueError, match=message):
         getattr(head(), method)(torch.rand(num_scores, CLASSES), samples)
+
+
+def test_a_head_for_other_channels_than_the_backbone_gives_is_refused():
+    backbone = dict(type='ARTNet', base_channels=8)
+    cfg = dict(type='ClipRecognizer3D', backbone=backbone)
+    head = dict(type='TSNClipHead', num_classes=CLASSES, in_channels=512)
+    with pytest.raises(ValueError, match='in_channels is 512, but the backbone gives 64'):
+        MODELS.build(dict(**cfg, cls_head=head))
+    MODELS.build(dict(**cfg, cls_head=dict(head, in_channels=64)))

@@ -1,8 +1,12 @@
-from .clip_datasets import ClipRawframeDataset, ClipVideoDataset
-from .decoding import ClipDecode, ClipDecordInit, ClipResize
-from .sampling import SegmentClipSampler, ShareFrames, UniformClipSampler
-from .seeding import RestartableSampler
-from .transforms import ClipFlip, ClipTenCrop, StackFlow
+from ..versions import check_versions
+
+check_versions()  # a package that is missing is named with what to install
+
+from .clip_datasets import ClipRawframeDataset, ClipVideoDataset  # noqa: E402
+from .decoding import ClipDecode, ClipDecordInit, ClipResize  # noqa: E402
+from .sampling import SegmentClipSampler, ShareFrames, UniformClipSampler  # noqa: E402
+from .seeding import RestartableSampler  # noqa: E402
+from .transforms import ClipFlip, ClipTenCrop, StackFlow  # noqa: E402
 
 __all__ = [
     'ClipDecode',

@@ -1,18 +1,16 @@
+"""Networks: units, blocks and backbone on torch alone; with MMAction2, what its registry has."""
+
+from ..versions import HAS_MMACTION
 from .artnet import ARTNet
 from .deploy import switch_to_deploy
-from .preprocessor import ClipPreprocessor
-from .recognizers import ClipRecognizer2D, ClipRecognizer3D
-from .tsn_clip_head import TSNClipHead
 from .units import RelationConv3d, SMARTConv3d, SpatialConv3d
 
-__all__ = [
-    'ARTNet',
-    'ClipPreprocessor',
-    'ClipRecognizer2D',
-    'ClipRecognizer3D',
-    'RelationConv3d',
-    'SMARTConv3d',
-    'SpatialConv3d',
-    'TSNClipHead',
-    'switch_to_deploy',
-]
+__all__ = ['ARTNet', 'RelationConv3d', 'SMARTConv3d', 'SpatialConv3d', 'switch_to_deploy']
+
+if HAS_MMACTION:
+    from .backbone import ARTNet
+    from .preprocessor import ClipPreprocessor
+    from .recognizers import ClipRecognizer2D, ClipRecognizer3D
+    from .tsn_clip_head import TSNClipHead
+
+    __all__ += ['ClipPreprocessor', 'ClipRecognizer2D', 'ClipRecognizer3D', 'TSNClipHead']

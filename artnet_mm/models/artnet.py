@@ -1,15 +1,20 @@
-"""ARTNet: a pre-activation 3D ResNet whose convolutions are units (Sec. 3.3, Table 1)."""
+"""ARTNet: a pre-activation 3D ResNet whose convolutions are units (Sec. 3.3, Table 1).
+
+It needs torch alone; ``backbone.py`` is the same network as MMAction2's registry has it.
+"""
 
 import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch.nn.functional as F
-from mmaction.registry import MODELS
-from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule, PretrainedInit
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from .deploy import fold
+from .units import UNITS, Norm, build_norm
 
 C2D, C3D = ('SpatialConv3d', 'SpatialConv3d'), ('Conv3d', 'Conv3d')
 RELATION, SMART = ('Conv3d', 'RelationConv3d'), ('Conv3d', 'SMARTConv3d')
@@ -25,11 +30,6 @@ ARCHITECTURES = {
     'artnet_s': dict(stem='SMARTConv3d', stages=[C3D, C3D, C3D, C3D]),
     'artnet_d': dict(stem='SMARTConv3d', stages=[SMART, SMART, SMART, C3D]),
 }
-NUM_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
-DEFAULT_INIT = [
-    dict(type='Xavier', layer='Conv3d', distribution='uniform'),
-    dict(type='Constant', layer=['_BatchNorm', 'GroupNorm'], val=1, bias=0),
-]
 
 
 def _is_list(value: object, length: int) -> bool:
@@ -58,7 +58,7 @@ def _resolve(arch: str | dict) -> dict:
     return arch
 
 
-def _unit_maker(unit: str | dict, **shared: object) -> partial:
+def _unit_maker(unit: str | dict, find: Callable[[str], type | None], **shared) -> partial:
     """What makes a convolution, from the name or the ``conv_cfg`` of a unit.
 
     Units that have arguments of these names are given what the network shares.
@@ -67,11 +67,25 @@ def _unit_maker(unit: str | dict, **shared: object) -> partial:
         raise ValueError(f'arch names units by name or conv_cfg, got {unit!r}')
     cfg = dict(type=unit) if isinstance(unit, str) else dict(unit)
     name = cfg.pop('type', None)
-    layer = MODELS.get(name) if isinstance(name, str) else name
+    layer = find(name) if isinstance(name, str) else name
     if layer is None:
         raise ValueError(f'arch names a unit {name!r}, but nothing of that name is registered')
     taken = inspect.signature(layer).parameters.keys() & shared.keys()
     return partial(layer, bias=False, **{**{name: shared[name] for name in taken}, **cfg})
+
+
+@contextmanager
+def _keep_statistics(module: nn.Module) -> Iterator[None]:
+    """Let BN layers move copies of their running statistics."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    kept = [(norm, name, b) for norm in norms for name, b in norm.named_buffers(recurse=False)]
+    try:
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer.clone())
+        yield
+    finally:
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer)
 
 
 class PreActBlock(nn.Module):
@@ -82,13 +96,17 @@ class PreActBlock(nn.Module):
 
     Args:
         in_channels (int): Channels of the input.
-        channels (int): Channels of the output.
+        channels (int): Channels of the convolutions; the output has ``expansion`` times as many.
         stride (int): Stride in time and space of the first convolution.
         units (tuple): What makes the two convolutions and the projection, as
             ``torch.nn.Conv3d`` does.
         shortcut_kernel (int): Kernel size of the projection.
-        norm_cfg (dict): Normalisation.
+        norm_cfg (dict | Callable, optional): Normalisation, as for ``units.build_norm``.
+        with_cp (bool): Compute the block again in the backward pass instead of keeping what it
+            needs there. BN statistics move once. Defaults to False.
     """
+
+    expansion = 1
 
     def __init__(
         self,
@@ -97,20 +115,38 @@ class PreActBlock(nn.Module):
         stride: int,
         units: tuple,
         shortcut_kernel: int,
-        norm_cfg: dict,
+        norm_cfg: Norm,
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
         first, second, projection = units
-        self.norm1 = build_norm_layer(norm_cfg, in_channels)[1]
+        out_channels = channels * self.expansion
+        self.with_cp = with_cp
+        self.norm1 = build_norm(norm_cfg, in_channels)
         self.conv1 = first(in_channels, channels, 3, stride=stride, padding=1)
-        self.norm2 = build_norm_layer(norm_cfg, channels)[1]
-        self.conv2 = second(channels, channels, 3, stride=1, padding=1)
+        self.norm2 = build_norm(norm_cfg, channels)
+        self.conv2 = second(channels, out_channels, 3, stride=1, padding=1)
         self.shortcut = None
-        if stride != 1 or in_channels != channels:
+        if stride != 1 or in_channels != out_channels:
             padding = shortcut_kernel // 2
             self.shortcut = projection(
-                in_channels, channels, shortcut_kernel, stride=stride, padding=padding
+                in_channels, out_channels, shortcut_kernel, stride=stride, padding=padding
             )
+
+    @property
+    def last_conv(self) -> nn.Module:
+        """The convolution that gives the residual branch.
+
+        Raises:
+            ValueError: If the unit there does not say which of its layers that is.
+        """
+        last = getattr(self.conv2, 'last_conv', self.conv2)
+        if not hasattr(last, 'weight'):
+            raise ValueError(
+                'zero_init_residual needs units with a weight or a last_conv, and '
+                f'{type(last).__name__} has neither'
+            )
+        return last
 
     def switch_to_deploy(self) -> None:
         """Fold the second BN into the first convolution; for inference only."""
@@ -119,14 +155,26 @@ class PreActBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, T, H, W) -> (N, C, T / stride, H / stride, W / stride)."""
+        if not (self.with_cp and x.requires_grad):
+            return self._forward(x)
+        contexts = nullcontext(), _keep_statistics(self)
+        return checkpoint(self._forward, x, use_reentrant=False, context_fn=lambda: contexts)
+
+    def _forward(self, x: Tensor) -> Tensor:
         activated = F.relu(self.norm1(x), inplace=True)
         shortcut = x if self.shortcut is None else self.shortcut(activated)
         out = F.relu(self.norm2(self.conv1(activated)), inplace=True)
         return self.conv2(out) + shortcut
 
 
-@MODELS.register_module()
-class ARTNet(BaseModule):
+# depth: the block, and how many of it each stage has
+DEPTHS = {
+    18: (PreActBlock, (2, 2, 2, 2)),
+    34: (PreActBlock, (3, 4, 6, 3)),
+}
+
+
+class ARTNet(nn.Module):
     """Appearance-and-Relation Network (Sec. 3.3).
 
     At 16 x 112 x 112 (T, H, W) and 64 base channels the feature maps are::
@@ -144,19 +192,28 @@ class ARTNet(BaseModule):
         base_channels (int): Channels of the stem. Defaults to 64.
         shortcut_kernel (int): Kernel size of the projection shortcuts: 1 as in
             the paper, 3 as in the authors' released networks. Defaults to 1.
-        norm_cfg (dict): Normalisation, also inside the units. Defaults to BN3d.
+        norm_cfg (dict | Callable, optional): Normalisation, also inside the units:
+            ``norm_cfg`` of MMCV, or what makes a layer from the number of channels.
+            Defaults to ``BatchNorm3d``.
         frozen_stages (int): Stages that are not trained, BN statistics included: 0 for
             the stem, 1 for stem and stage1, and so on. Defaults to -1, none.
-        init_cfg (dict | list): Defaults to Xavier convolutions and BN of scale
-            1 and shift 0.
         max_response (float, optional): Limit of what the units square, for all that
             have such an argument. Defaults to None, the paper's arithmetic.
         zero_init_residual (bool): Start with residual branches that give nothing, so that
             the network starts as its shortcuts (docs/study.md). Defaults to False.
+        out_indices (Sequence[int]): Stages whose output is given, from 0 on. That of the last
+            stage has the final BN and ReLU behind it, the others are the sums of their last
+            block, as they are. Defaults to (3,).
+        with_cp (bool): Activation checkpointing of every block: less memory, more time.
+            Defaults to False.
+        norm_eval (bool): Keep all BN layers in inference mode in training. Defaults to False.
+
+    Attributes:
+        out_channels (tuple[int, ...]): Channels of each output.
 
     Raises:
-        ValueError: If the depth, the arch, a unit, the shortcut kernel or the frozen
-            stages are unknown.
+        ValueError: If the depth, the arch, a unit, the shortcut kernel, the frozen
+            stages or the output stages are unknown.
 
     Example:
         >>> import torch
@@ -165,6 +222,8 @@ class ARTNet(BaseModule):
         torch.Size([1, 64, 1, 7, 7])
     """
 
+    _find_unit = staticmethod(UNITS.get)
+
     def __init__(
         self,
         depth: int = 18,
@@ -172,75 +231,95 @@ class ARTNet(BaseModule):
         in_channels: int = 3,
         base_channels: int = 64,
         shortcut_kernel: int = 1,
-        norm_cfg: dict | None = None,
+        norm_cfg: Norm = None,
         frozen_stages: int = -1,
-        init_cfg: dict | list | None = None,
         max_response: float | None = None,
         zero_init_residual: bool = False,
+        out_indices: Sequence[int] = (3,),
+        with_cp: bool = False,
+        norm_eval: bool = False,
     ) -> None:
-        super().__init__(init_cfg=DEFAULT_INIT if init_cfg is None else init_cfg)
+        super().__init__()
         if frozen_stages not in range(-1, 5):
             raise ValueError(f'frozen_stages must be -1 to 4, got {frozen_stages!r}')
-        if depth not in NUM_BLOCKS:
-            raise ValueError(f'depth must be one of {list(NUM_BLOCKS)}, got {depth!r}')
+        if depth not in DEPTHS:
+            raise ValueError(f'depth must be one of {list(DEPTHS)}, got {depth!r}')
         if shortcut_kernel not in (1, 3):
             raise ValueError(f'shortcut_kernel must be 1 or 3, got {shortcut_kernel!r}')
+        if not out_indices or any(index not in range(4) for index in out_indices):
+            raise ValueError(f'out_indices must be stages from 0 to 3, got {out_indices!r}')
         arch = _resolve(arch)
-        norm_cfg = norm_cfg or dict(type='BN3d')
-        maker = partial(_unit_maker, norm_cfg=norm_cfg, max_response=max_response)
+        shared = dict(norm_cfg=norm_cfg, max_response=max_response)
+        stated = {name: value for name, value in shared.items() if value is not None}
+        maker = partial(_unit_maker, find=self._find_unit, **stated)
 
         self.stem = maker(arch['stem'])(
             in_channels, base_channels, (3, 7, 7), stride=2, padding=(1, 3, 3)
         )
         projection = arch.get('shortcut', 'Conv3d')
-        stages, width = [], base_channels
-        for index, (units, num_blocks) in enumerate(zip(arch['stages'], NUM_BLOCKS[depth])):
+        block, num_blocks = DEPTHS[depth]
+        stages, widths = [], [base_channels]
+        for index, (units, number) in enumerate(zip(arch['stages'], num_blocks)):
             channels = base_channels * 2**index
             makers = tuple(map(maker, (*units, projection)))
             blocks = []
-            for block in range(num_blocks):
-                stride = 2 if index > 0 and block == 0 else 1
+            for position in range(number):
+                stride = 2 if index > 0 and position == 0 else 1
                 blocks.append(
-                    PreActBlock(width, channels, stride, makers, shortcut_kernel, norm_cfg)
+                    block(widths[-1], channels, stride, makers, shortcut_kernel, norm_cfg, with_cp)
                 )
-                width = channels
+                widths.append(channels * block.expansion)
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
-        self.norm = build_norm_layer(norm_cfg, width)[1]
+        self.norm = build_norm(norm_cfg, widths[-1])
+        self.out_indices = tuple(out_indices)
+        self.out_channels = tuple(base_channels * 2**i * block.expansion for i in out_indices)
         self.zero_init_residual = zero_init_residual
+        self.norm_eval = norm_eval
         self.frozen_stages = frozen_stages
         for stage in self._frozen():
             stage.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Initialise as ``init_cfg`` says, and the ends of residual branches by 0 if asked to."""
-        cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
-        pretrained = any(cfg and cfg['type'] in ('Pretrained', PretrainedInit) for cfg in cfgs)
-        fresh = not (self.is_init or pretrained)
-        super().init_weights()
-        if fresh and self.zero_init_residual:
+        """Initialise: Xavier convolutions, normalisations of scale 1 and shift 0."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, _BatchNorm | nn.GroupNorm):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+        self._zero_residuals()
+
+    def _zero_residuals(self) -> None:
+        if self.zero_init_residual:
             for block in (block for stage in self.stages for block in stage):
-                last = getattr(block.conv2, 'last_conv', block.conv2)
-                if not hasattr(last, 'weight'):
-                    raise ValueError(
-                        'zero_init_residual needs units with a weight or a last_conv, and '
-                        f'{type(last).__name__} has neither'
-                    )
-                nn.init.zeros_(last.weight)
+                nn.init.zeros_(block.last_conv.weight)
 
     def _frozen(self) -> list[nn.Module]:
         return [self.stem, *self.stages][: self.frozen_stages + 1]
 
     def train(self, mode: bool = True) -> 'ARTNet':
-        """Set the mode; frozen stages stay as in inference."""
+        """Set the mode; frozen stages, and BN with ``norm_eval``, stay as in inference."""
         super().train(mode)
-        for stage in self._frozen():
-            stage.eval()
+        still = self._frozen()
+        if self.norm_eval:
+            still += [m for m in self.modules() if isinstance(m, _BatchNorm)]
+        for module in still:
+            module.eval()
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> (N, 8 base, T / 16, H / 16, W / 16), rounded up."""
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """(N, C, T, H, W) -> (N, 8 base, T / 16, H / 16, W / 16), rounded up.
+
+        A tuple where there are several ``out_indices``.
+        """
+        outputs = []
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
-        return F.relu(self.norm(x), inplace=True)
+            outputs.append(x)
+        outputs[-1] = F.relu(self.norm(x), inplace=True)
+        chosen = tuple(outputs[index] for index in self.out_indices)
+        return chosen[0] if len(chosen) == 1 else chosen

@@ -1,8 +1,26 @@
 """Trained models for inference only: BN layers become part of convolutions."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+class Affine(nn.Module):
+    """Scale and shift per channel: what BN is in inference.
+
+    Args:
+        scale, shift (Tensor): (C,).
+    """
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.register_buffer('scale', scale.view(-1, 1, 1, 1))
+        self.register_buffer('shift', shift.view(-1, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> the same shape."""
+        return torch.addcmul(self.shift, x, self.scale)
 
 
 def affine_of(norm: nn.Module) -> tuple[Tensor, Tensor]:

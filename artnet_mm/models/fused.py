@@ -1,35 +1,72 @@
-"""What follows the 3D convolution of a unit, as one operation that keeps little.
+"""The fused operation: all of a unit behind its 3D convolution, keeping little for autograd.
 
 Autograd keeps the input of every module: five tensors of the unit's size beside its
 input and output. Here the backward pass computes again what costs little beside a
-convolution.
+convolution. Layers are not called as modules, so the operation is for plain ones alone.
 """
 
-import torch
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from collections.abc import Sequence
 
-from .square_pool import square_pool, square_pool_backward
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+
+from .deploy import Affine
+from .square_pool import square_pool, square_pool_backward, transformed
 
 KEPT_FROM = 1000
-"""Multiply-adds a value from which appearance responses are kept, not computed again.
+"""Multiply-adds per value from which appearance responses are kept, not computed again.
 
 In ARTNet-ResNet18 (d) those of the stem and of conv2_x are computed again: 0.83 of the
 memory of all of them, for 0.03 of the multiply-adds of a training step.
 """
 
 
-def applies(x: Tensor, *norms: nn.Module) -> bool:
-    """Whether :func:`fuse` can stand for a unit with these normalisations.
+NORMS = ('relation_norm', 'pool_norm', 'appearance_norm')
+
+
+def _is_plain(layer: nn.Module, kinds: tuple[type, ...]) -> bool:
+    """Whether a layer is of exactly these types, with nothing hung on it.
+
+    Wrapped and parametrised layers are of other types; pruning is a hook.
+    """
+    hooks = (
+        layer._forward_hooks,
+        layer._forward_pre_hooks,
+        layer._backward_hooks,
+        layer._backward_pre_hooks,
+    )
+    plain = type(layer) in kinds and not any(hooks) and 'forward' not in vars(layer)
+    return plain and getattr(layer, 'padding_mode', 'zeros') == 'zeros'
+
+
+def knows_layers(unit: nn.Module) -> bool:
+    """Whether all layers of a unit are plain, and its methods those of its class."""
+    kinds = nn.Conv3d, nn.BatchNorm3d, nn.Identity, Affine
+    return (
+        not torch_module._has_any_global_hook()
+        and 'branches' not in vars(unit)
+        and all(_is_plain(layer, kinds) for layer in unit.children())
+        and unit.reduction.weight.shape[2:] == (1, 1, 1)
+        and unit.reduction.groups == 1
+    )
+
+
+def applies(unit: nn.Module, x: Tensor) -> bool:
+    """Whether :func:`fuse` can stand for a unit of plain layers on this input.
 
     It knows torch's own BN with running statistics. SyncBN and GroupNorm go their
-    own way, and so do models in half precision, everything under ``torch.compile``,
-    which fuses by itself, and traces.
+    own way, and so do models in half precision, transforms of ``torch.func``, everything
+    under ``torch.compile``, which fuses by itself, and traces.
     """
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    norms = [getattr(unit, name) for name in NORMS if hasattr(unit, name)]
+    appearance = getattr(unit, 'appearance_conv', None)
     return (
         x.device.type in ('cpu', 'cuda')
-        and not traced
+        and not torch.compiler.is_compiling()
+        and not transformed()
+        and (appearance is None or appearance.bias is None)
         and all(
             type(norm) is nn.BatchNorm3d
             and norm.affine
@@ -45,29 +82,33 @@ class _Norm:
     """A BN layer in one forward pass, and its statistics there."""
 
     def __init__(self, norm: nn.BatchNorm3d, x: Tensor) -> None:
-        self.norm, self.training = norm, norm.training
-        if norm.training:
-            if x.numel() <= x.shape[1]:  # as torch's own
-                raise ValueError(f'BN needs more than one value a channel, got {tuple(x.shape)}')
-            norm.num_batches_tracked.add_(1)
-            running = norm.running_mean, norm.running_var, norm.momentum
-            self.mean, self.variance = torch.batch_norm_update_stats(x, *running)
-        else:
+        self.training, self.eps = norm.training, norm.eps
+        if not norm.training:
             self.mean, self.variance = norm.running_mean.clone(), norm.running_var.clone()
+            return
+        if x.numel() <= x.shape[1]:  # as torch's own
+            raise ValueError(f'BN needs more than one value per channel, got {tuple(x.shape)}')
+        norm.num_batches_tracked.add_(1)
+        running = norm.running_mean, norm.running_var, norm.momentum
+        self.mean, self.variance = torch.batch_norm_update_stats(x, *running)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        norm = self.norm
+    def __call__(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         return torch.native_batch_norm(
-            x, norm.weight, norm.bias, self.mean, self.variance, False, 0.0, norm.eps
+            x, scale, shift, self.mean, self.variance, False, 0.0, self.eps
         )[0]
 
-    def backward(self, grad: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(self, grad: Tensor, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Gradients of x, scale and shift."""
-        invstd = (self.variance + self.norm.eps).rsqrt()
+        invstd = (self.variance + self.eps).rsqrt()
         statistics = self.mean, self.variance, self.mean, invstd
         return torch.ops.aten.native_batch_norm_backward(
-            grad, x, self.norm.weight, *statistics, self.training, self.norm.eps, [True] * 3
+            grad, x, scale, *statistics, self.training, self.eps, [True] * 3
         )
+
+    def differentiable(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """The same by an operation with a second derivative."""
+        statistics = (None, None) if self.training else (self.mean, self.variance)
+        return F.batch_norm(x, *statistics, scale, shift, self.training, 0.0, self.eps)
 
 
 def _is_channels_last(x: Tensor) -> bool:
@@ -106,97 +147,124 @@ def _correlate(grad: Tensor, x: Tensor) -> Tensor:
     return torch.bmm(grad.flatten(2), x.flatten(2).transpose(1, 2)).sum(0)
 
 
-def _activate(x: Tensor, norm: _Norm, weight: Tensor) -> Tensor:
-    return norm(x).relu_().to(weight.dtype)
+def _activate(x: Tensor, norm: _Norm, affine: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    return norm(x, *affine).relu_().to(dtype)
 
 
-def _activate_backward(grad: Tensor, x: Tensor, norm: _Norm, weight: Tensor) -> tuple:
+def _activate_backward(
+    grad: Tensor, x: Tensor, norm: _Norm, affine: Sequence[Tensor], weight: Tensor
+) -> tuple:
     """From the gradient of ``_mix(weight, _activate(x))``: of weight, x, scale, shift."""
     layout = torch.channels_last_3d if _is_channels_last(x) else torch.contiguous_format
     grad = grad.contiguous(memory_format=layout)
-    activated = _activate(x, norm, weight)
-    of_weight = _correlate(grad, activated)
+    activated = _activate(x, norm, affine, weight.dtype)
+    grad_weight = _correlate(grad, activated)
     grad = _mix(weight.t(), grad)
     torch.ops.aten.threshold_backward.grad_input(grad, activated, 0, grad_input=grad)
     del activated
-    return of_weight, *norm.backward(grad.to(x.dtype), x)
-
-
-def _geometry(conv: nn.Conv3d) -> tuple:
-    """Arguments of torch's convolution after the tensors."""
-    return conv.stride, conv.padding, conv.dilation, False, [0, 0, 0], conv.groups
+    return grad_weight, *norm.backward(grad.to(x.dtype), x, affine[0])
 
 
 class _Fuse(torch.autograd.Function):
+    """Output of a unit from its input x (None without appearance) and the hidden responses.
+
+    ``parameters``: the weight of the reduction as a matrix, scale and shift of each
+    normalisation of ``NORMS``, and the weight of the appearance convolution.
+    """
+
     @staticmethod
-    def forward(ctx, unit: nn.Module, x: Tensor | None, hidden: Tensor, *weights: Tensor):
-        reduction, *_ = weights
-        ctx.unit, ctx.relation = unit, _Norm(unit.relation_norm, hidden)
-        codes = square_pool(ctx.relation(hidden), unit.max_response)
-        codes = codes.to(unit.pool_norm.weight.dtype)
+    def forward(ctx, unit: nn.Module, x: Tensor | None, hidden: Tensor, *parameters: Tensor):
+        reduction, *affine = parameters
+        ctx.limit = unit.max_response
+        ctx.relation = _Norm(unit.relation_norm, hidden)
+        codes = square_pool(ctx.relation(hidden, *affine[:2]), ctx.limit).to(affine[2].dtype)
         ctx.pool, pairs = _Norm(unit.pool_norm, codes), codes.shape[1]
-        out = _mix(reduction[:, -pairs:], _activate(codes, ctx.pool, reduction))
+        activated = _activate(codes, ctx.pool, affine[2:4], reduction.dtype)
+        out = _mix(reduction[:, -pairs:], activated)
         appearance = None
         if x is not None:
-            appearance = unit.appearance_conv(x)
+            conv = unit.appearance_conv
+            ctx.geometry = conv.stride, conv.padding, conv.dilation, False, [0, 0, 0], conv.groups
+            appearance = conv(x)
             ctx.appearance = _Norm(unit.appearance_norm, appearance)
-            activated = _activate(appearance, ctx.appearance, reduction)
+            activated = _activate(appearance, ctx.appearance, affine[4:6], reduction.dtype)
             out += _mix(reduction[:, :-pairs], activated)
-            if unit.appearance_conv.weight[0].numel() < KEPT_FROM:
+            if conv.weight[0].numel() < KEPT_FROM:
                 appearance = None
-        ctx.save_for_backward(x, hidden, appearance, *weights)
+        ctx.save_for_backward(x, hidden, appearance, *parameters)
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple:
-        x, hidden, appearance, reduction, *weights = ctx.saved_tensors
-        responses, limit = ctx.relation(hidden), ctx.unit.max_response
-        codes = square_pool(responses, limit).to(ctx.unit.pool_norm.weight.dtype)
+        if torch.is_grad_enabled():
+            return _differentiable_backward(ctx, grad)
+        x, hidden, appearance, reduction, *affine = ctx.saved_tensors
+        responses = ctx.relation(hidden, *affine[:2])
+        codes = square_pool(responses, ctx.limit).to(affine[2].dtype)
         pairs = codes.shape[1]
-        of_reduction, of_codes, *of_pool = _activate_backward(
-            grad, codes, ctx.pool, reduction[:, -pairs:]
+        grad_reduction, grad_codes, *grad_pool = _activate_backward(
+            grad, codes, ctx.pool, affine[2:4], reduction[:, -pairs:]
         )
         del codes
-        of_responses = square_pool_backward(of_codes, responses, limit)
-        del responses, of_codes
-        of_hidden, *of_relation = ctx.relation.backward(of_responses, hidden)
-        del of_responses
+        grad_responses = square_pool_backward(grad_codes, responses, ctx.limit)
+        del responses, grad_codes
+        grad_hidden, *grad_relation = ctx.relation.backward(grad_responses, hidden, affine[0])
+        del grad_responses
         if x is None:
-            return None, None, of_hidden, of_reduction, *of_relation, *of_pool
-        conv, dtype = ctx.unit.appearance_conv, hidden.dtype  # of half precision under autocast
-        x, weight, geometry = x.to(dtype), weights[-1].to(dtype), _geometry(conv)
+            return None, None, grad_hidden, grad_reduction, *grad_relation, *grad_pool
+        # of half precision under autocast
+        x, weight = x.to(hidden.dtype), affine[-1].to(hidden.dtype)
         if appearance is None:
-            appearance = torch.ops.aten.convolution(x, weight, None, *geometry)
-        of_first, of_appearance, *of_norm = _activate_backward(
-            grad, appearance, ctx.appearance, reduction[:, :-pairs]
+            appearance = torch.ops.aten.convolution(x, weight, None, *ctx.geometry)
+        grad_first, grad_appearance, *grad_norm = _activate_backward(
+            grad, appearance, ctx.appearance, affine[4:6], reduction[:, :-pairs]
         )
         del appearance
-        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
-            of_appearance, x, weight, None, *geometry, [ctx.needs_input_grad[1], True, False]
+        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+            grad_appearance, x, weight, None, *ctx.geometry, [ctx.needs_input_grad[1], True, False]
         )
-        of_reduction = torch.cat([of_first, of_reduction], dim=1)
-        return None, of_x, of_hidden, of_reduction, *of_relation, *of_pool, *of_norm, of_weight
+        grad_reduction = torch.cat([grad_first, grad_reduction], dim=1)
+        grads = grad_reduction, *grad_relation, *grad_pool, *grad_norm, grad_weight
+        return None, grad_x, grad_hidden, *grads
 
 
-def fuse(unit: nn.Module, x: Tensor, hidden: Tensor) -> Tensor:
-    """Responses of the 3D convolution to the output of the unit, but for its bias.
+def _differentiable_backward(ctx, grad: Tensor) -> tuple:
+    """The gradients by operations that have gradients themselves (``create_graph=True``)."""
+    # Aliases, as the hidden responses are a function of x themselves.
+    x, hidden, _, reduction, *affine = (
+        value if value is None else value.view_as(value) for value in ctx.saved_tensors
+    )
+    codes = square_pool(ctx.relation.differentiable(hidden, *affine[:2]), ctx.limit)
+    branches = [ctx.pool.differentiable(codes.to(affine[2].dtype), *affine[2:4])]
+    if x is not None:
+        dtype = hidden.dtype
+        appearance = torch.ops.aten.convolution(
+            x.to(dtype), affine[-1].to(dtype), None, *ctx.geometry
+        )
+        branches.insert(0, ctx.appearance.differentiable(appearance, *affine[4:6]))
+    out = _mix(reduction, F.relu(torch.cat(branches, dim=1)).to(reduction.dtype))
+    inputs = [None, x, hidden, reduction, *affine]
+    wanted = [value for value, needed in zip(inputs, ctx.needs_input_grad) if needed]
+    grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
+    return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad)
+
+
+def fuse(unit: nn.Module, x: Tensor) -> Tensor:
+    """Output of a unit with branches.
 
     Args:
-        unit (nn.Module): ``SMARTConv3d``, or ``RelationConv3d`` with normalisations
-            that :func:`applies`.
+        unit (nn.Module): A unit to which this :func:`applies`.
         x (Tensor): Input of the unit, (N, C_in, T, H, W).
-        hidden (Tensor): ``unit.relation_conv(x)``, (N, C, T', H', W').
 
     Returns:
         Tensor: (N, C, T', H', W').
     """
-    reduction, device = unit.reduction.weight.flatten(1), x.device.type
-    if torch.is_autocast_enabled(device):
-        reduction = reduction.to(torch.get_autocast_dtype(device))
-    norms = [unit.relation_norm, unit.pool_norm]
+    weight, bias = unit.reduction.weight.flatten(1), unit.reduction.bias
+    if torch.is_autocast_enabled(x.device.type):
+        weight = weight.to(torch.get_autocast_dtype(x.device.type))
     smart = hasattr(unit, 'appearance_conv')
-    norms += [unit.appearance_norm] if smart else []
-    weights = [reduction, *(p for norm in norms for p in (norm.weight, norm.bias))]
-    weights += [unit.appearance_conv.weight] if smart else []
-    return _Fuse.apply(unit, x if smart else None, hidden, *weights)
+    norms = [getattr(unit, name) for name in NORMS if hasattr(unit, name)]
+    parameters = [weight, *(p for norm in norms for p in (norm.weight, norm.bias))]
+    parameters += [unit.appearance_conv.weight] if smart else []
+    out = _Fuse.apply(unit, x if smart else None, unit.relation_conv(x), *parameters)
+    return out if bias is None else out + bias.to(out.dtype).view(-1, 1, 1, 1)

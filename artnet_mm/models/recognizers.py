@@ -52,12 +52,21 @@ class ClipRecognizer3D(_Chunked, Recognizer3D):
             ``torch.compile``. MMEngine's own option compiles the optimizer's step too,
             which fails with torch 2.13. Defaults to None.
         kwargs: Arguments of ``Recognizer3D``.
+
+    Raises:
+        ValueError: If the head expects other channels than the backbone says it gives.
     """
 
     def __init__(
         self, *args, channels_last: bool = False, compile_cfg: dict | None = None, **kwargs
     ) -> None:
         super().__init__(*args, **kwargs)
+        given = getattr(self.backbone, 'out_channels', None)  # stock backbones do not say
+        expected = self.cls_head.in_channels if self.with_cls_head else None
+        if given and expected not in (None, given[-1]):
+            raise ValueError(
+                f'model.cls_head.in_channels is {expected}, but the backbone gives {given[-1]}'
+            )
         if channels_last:
             self.backbone.to(memory_format=torch.channels_last_3d)
         if compile_cfg is not None:

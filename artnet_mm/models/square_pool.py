@@ -2,8 +2,29 @@
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 POOLING_WEIGHT = 0.5  # Sec. 3.2: "The weights in cross-channel pooling are fixed as 0.5"
+
+
+def transformed() -> bool:
+    """Whether what runs is seen by ``torch.func``, forward-mode derivatives or a trace.
+
+    They take built-in operations alone.
+    """
+    return (
+        torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch.jit.is_tracing()
+    )
+
+
+def _codes(x: Tensor, max_response: float | None) -> Tensor:
+    x = _at_least_float32(x)
+    if max_response is not None:
+        x = x.clamp(-max_response, max_response)
+    first, second = x[:, 0::2], x[:, 1::2]
+    return (first * first).addcmul_(second, second).mul_(POOLING_WEIGHT)
 
 
 class _SquarePool(torch.autograd.Function):
@@ -13,11 +34,7 @@ class _SquarePool(torch.autograd.Function):
     def forward(ctx, x: Tensor, max_response: float | None) -> Tensor:
         ctx.save_for_backward(x)
         ctx.max_response = max_response
-        x = _at_least_float32(x)
-        if max_response is not None:
-            x = x.clamp(-max_response, max_response)
-        first, second = x[:, 0::2], x[:, 1::2]
-        return (first * first).addcmul_(second, second).mul_(POOLING_WEIGHT)
+        return _codes(x, max_response)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
@@ -57,4 +74,4 @@ def square_pool(x: Tensor, max_response: float | None = None) -> Tensor:
     """
     if x.shape[1] % 2:
         raise ValueError(f'channels are pooled in pairs, but there are {x.shape[1]}')
-    return _SquarePool.apply(x, max_response)
+    return (_codes if transformed() else _SquarePool.apply)(x, max_response)

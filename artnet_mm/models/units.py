@@ -1,23 +1,44 @@
 """The interchangeable convolution units of the paper (Sec. 3.2, Table 2).
 
 Each takes the place of ``torch.nn.Conv3d``: same design parameters, same output
-shape. ``conv_cfg=dict(type='SMARTConv3d')`` puts one into any backbone that
-builds its convolutions through MMCV.
+shape. They need torch alone; where MMAction2 is installed, ``conv_cfg=dict(type='SMARTConv3d')``
+puts one into any backbone that builds its convolutions through MMCV.
+
+The contract of a unit with branches is :meth:`RelationConv3d.branches`, which says what the unit
+computes: responses before ReLU, which one reduction joins. The forward pass is derived from it.
+The deployed unit is the same code with other layers (``folded_norms``), and the fused operation
+(``fused.py``) stands for exactly the types in ``FUSED_UNITS``, with plain layers only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from mmaction.registry import MODELS
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
 from . import fused
-from .deploy import affine_of, fold
+from .deploy import Affine, affine_of, fold
 from .square_pool import square_pool
 
 IntOrTriple = int | Sequence[int]
+Norm = dict | Callable[[int], nn.Module] | None
+
+
+def build_norm(norm_cfg: Norm, channels: int) -> nn.Module:
+    """Normalisation layer of so many channels.
+
+    Args:
+        norm_cfg (dict | Callable, optional): ``norm_cfg`` of MMCV, which is then needed, or
+            what makes a layer from the number of channels. Defaults to ``BatchNorm3d``.
+        channels (int): Number of channels.
+    """
+    if norm_cfg is None:
+        return nn.BatchNorm3d(channels)
+    if callable(norm_cfg):
+        return norm_cfg(channels)
+    from mmcv.cnn import build_norm_layer
+
+    return build_norm_layer(norm_cfg, channels)[1]
 
 
 def _triple(name: str, value: IntOrTriple, minimum: int) -> tuple[int, int, int]:
@@ -47,7 +68,6 @@ def _without_time(kernel: tuple, padding: tuple, dilation: tuple) -> dict:
     )
 
 
-@MODELS.register_module()
 class SpatialConv3d(nn.Conv3d):
     """A t x k x k convolution without its temporal extent: 1 x k x k (C2D in Table 2).
 
@@ -90,7 +110,6 @@ class SpatialConv3d(nn.Conv3d):
         )
 
 
-@MODELS.register_module()
 class RelationConv3d(nn.Module):
     """Relation branch alone: square-pooling over a 3D convolution (Fig. 2b, Table 2).
 
@@ -109,7 +128,8 @@ class RelationConv3d(nn.Module):
         groups (int): Blocked connections of the branch convolutions. Defaults to 1.
         bias (bool): Whether the output has a bias. It belongs to the reduction;
             the branch convolutions are followed by BN and have none. Defaults to True.
-        norm_cfg (dict): Normalisation inside the unit. Defaults to BN3d.
+        norm_cfg (dict | Callable, optional): Normalisation inside the unit, as for
+            :func:`build_norm`. Defaults to ``BatchNorm3d``.
         max_response (float, optional): Limit the normalised responses of the 3D
             convolution to +-max_response before they are squared, which keeps units
             that follow one another bounded in inference (docs/study.md). Defaults to
@@ -130,6 +150,9 @@ class RelationConv3d(nn.Module):
     transposed = False
     output_padding = (0, 0, 0)
 
+    folded_norms = {'relation_conv': 'relation_norm'}
+    """Branch convolutions, and the normalisation that each is followed by at once."""
+
     def __init__(
         self,
         in_channels: int,
@@ -140,7 +163,7 @@ class RelationConv3d(nn.Module):
         dilation: IntOrTriple = 1,
         groups: int = 1,
         bias: bool = True,
-        norm_cfg: dict | None = None,
+        norm_cfg: Norm = None,
         max_response: float | None = None,
     ) -> None:
         super().__init__()
@@ -158,22 +181,27 @@ class RelationConv3d(nn.Module):
         self.groups = groups
         self.has_relation = self.kernel_size[0] > 1
         if self.has_relation:
-            self._build(bias, norm_cfg or dict(type='BN3d'))
+            self._build(bias, norm_cfg)
         else:
             self.conv = self._branch_conv(bias=bias)
 
-    def _build(self, bias: bool, norm_cfg: dict) -> None:
+    def _build(self, bias: bool, norm_cfg: Norm) -> None:
         if self.out_channels % 2:
             raise ValueError(
                 'cross-channel pooling takes channels in pairs: out_channels must be even, '
                 f'got {self.out_channels}'
             )
-        self.relation_conv = self._branch_conv(bias=False)
-        self.relation_norm = build_norm_layer(norm_cfg, self.out_channels)[1]
-        self.pool_norm = build_norm_layer(norm_cfg, self.out_channels // 2)[1]
-        self.reduction = nn.Conv3d(self._fused_channels, self.out_channels, 1, bias=bias)
+        self.relation_conv = self._branch_conv()
+        self.relation_norm = build_norm(norm_cfg, self.out_channels)
+        self.pool_norm = build_norm(norm_cfg, self.out_channels // 2)
+        self.reduction = nn.Conv3d(self.branch_channels, self.out_channels, 1, bias=bias)
 
-    def _branch_conv(self, bias: bool, **geometry) -> nn.Conv3d:
+    @property
+    def branch_channels(self) -> int:
+        """Channels of all branches together, which the reduction reads."""
+        return self.out_channels // 2
+
+    def _branch_conv(self, bias: bool = False, **geometry) -> nn.Conv3d:
         """A convolution of the unit's channels and geometry, but for what is given."""
         own = dict(
             kernel_size=self.kernel_size,
@@ -184,68 +212,61 @@ class RelationConv3d(nn.Module):
         )
         return nn.Conv3d(self.in_channels, self.out_channels, bias=bias, **{**own, **geometry})
 
-    @property
-    def _fused_channels(self) -> int:
-        return self.out_channels // 2
+    def branches(self, x: Tensor) -> list[Tensor]:
+        """What the unit computes before ReLU and reduction.
 
-    @property
-    def _last(self) -> str:
-        return 'reduction' if self.has_relation else 'conv'
+        Args:
+            x (Tensor): (N, C_in, T, H, W).
 
-    @property
-    def last_conv(self) -> nn.Conv3d:
-        """The convolution that gives the unit's output."""
-        return getattr(self, self._last)
-
-    def _norms(self) -> list[nn.Module]:
-        return [self.relation_norm, self.pool_norm]
-
-    @property
-    def deployed(self) -> bool:
-        """Whether the unit is in its deploy form."""
-        return 'pool_scale' in self._buffers
-
-    def switch_to_deploy(self) -> None:
-        """Fold the BN layers into what is before them; for inference only."""
-        if not self.has_relation or self.deployed:
-            return
-        self.relation_conv = fold(self.relation_conv, self.relation_norm)
-        scale, shift = affine_of(self.pool_norm)
-        self.register_buffer('pool_scale', scale.view(1, -1, 1, 1, 1))
-        self.register_buffer('pool_shift', shift.view(1, -1, 1, 1, 1))
-        del self.relation_norm, self.pool_norm
-
-    def fold_norm(self, norm: nn.Module) -> nn.Module:
-        """Take a BN layer that follows the unit into its last convolution."""
-        setattr(self, self._last, fold(self.last_conv, norm))
-        return self
-
-    def _deployed_branches(self, x: Tensor) -> list[Tensor]:
-        """What the reduction reads."""
-        codes = square_pool(self.relation_conv(x), self.max_response)
-        codes = torch.addcmul(self.pool_shift, codes, self.pool_scale)
-        return [F.relu(codes, inplace=True).to(self.reduction.weight.dtype)]
-
-    def _fuse(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Responses that the reduction reads, before ReLU."""
-        codes = square_pool(self.relation_norm(hidden), self.max_response)
+        Returns:
+            list[Tensor]: Responses (N, C_i, T', H', W') in the order in which the
+            reduction reads them.
+        """
+        responses = self.relation_norm(self.relation_conv(x))
+        codes = square_pool(responses, self.max_response)
         # float32 under autocast; a model that is half precision itself needs its own type.
-        return self.pool_norm(codes.to(self.reduction.weight.dtype))
+        return [self.pool_norm(codes.to(self.reduction.weight.dtype))]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, T, H, W) -> (N, C_out, T', H', W'), as ``Conv3d`` would."""
         if not self.has_relation:
             return self.conv(x)
-        if self.deployed:
-            return fused.reduce(self.reduction, *self._deployed_branches(x))
-        hidden = self.relation_conv(x)
-        if not fused.applies(hidden, *self._norms()):
-            return self.reduction(F.relu(self._fuse(x, hidden), inplace=True))
-        out, bias = fused.fuse(self, x, hidden), self.reduction.bias
-        return out if bias is None else out + bias.to(out.dtype).view(-1, 1, 1, 1)
+        fast = type(self) in FUSED_UNITS and fused.knows_layers(self)
+        if fast and fused.applies(self, x):
+            return fused.fuse(self, x)
+        branches = self.branches(x)
+        if fast and self.deployed:
+            return fused.reduce(self.reduction, *(F.relu(b, inplace=True) for b in branches))
+        return self.reduction(F.relu(torch.cat(branches, dim=1), inplace=True))
+
+    @property
+    def last_conv(self) -> nn.Conv3d:
+        """The convolution that gives the unit's output."""
+        return self.reduction if self.has_relation else self.conv
+
+    @property
+    def deployed(self) -> bool:
+        """Whether the unit is in its deploy form."""
+        return self.has_relation and isinstance(self.relation_norm, nn.Identity)
+
+    def switch_to_deploy(self) -> None:
+        """Fold the BN layers into convolutions, and into one operation where squares are before.
+
+        For inference only. :meth:`branches` computes the same with the new layers.
+        """
+        if not self.has_relation or self.deployed:
+            return
+        for conv, norm in self.folded_norms.items():
+            setattr(self, conv, fold(getattr(self, conv), getattr(self, norm)))
+            setattr(self, norm, nn.Identity())
+        self.pool_norm = Affine(*affine_of(self.pool_norm))
+
+    def fold_norm(self, norm: nn.Module) -> nn.Module:
+        """Take a BN layer that follows the unit into its last convolution."""
+        setattr(self, 'reduction' if self.has_relation else 'conv', fold(self.last_conv, norm))
+        return self
 
 
-@MODELS.register_module()
 class SMARTConv3d(RelationConv3d):
     """SMART block: appearance and relation, side by side (Sec. 3.2, Fig. 2c).
 
@@ -265,30 +286,30 @@ class SMARTConv3d(RelationConv3d):
         torch.Size([1, 64, 8, 56, 56])
     """
 
-    def _build(self, bias: bool, norm_cfg: dict) -> None:
+    folded_norms = {**RelationConv3d.folded_norms, 'appearance_conv': 'appearance_norm'}
+
+    def _build(self, bias: bool, norm_cfg: Norm) -> None:
         super()._build(bias, norm_cfg)
         geometry = _without_time(self.kernel_size, self.padding, self.dilation)
-        self.appearance_conv = self._branch_conv(bias=False, **geometry)
-        self.appearance_norm = build_norm_layer(norm_cfg, self.out_channels)[1]
+        self.appearance_conv = self._branch_conv(**geometry)
+        self.appearance_norm = build_norm(norm_cfg, self.out_channels)
 
     @property
-    def _fused_channels(self) -> int:
-        return self.out_channels + self.out_channels // 2
+    def branch_channels(self) -> int:
+        """Channels of appearance and relation."""
+        return self.out_channels + super().branch_channels
 
-    def _norms(self) -> list[nn.Module]:
-        return [*super()._norms(), self.appearance_norm]
+    def branches(self, x: Tensor) -> list[Tensor]:
+        """Appearance (N, C_out, T', H', W') and relation (N, C_out / 2, T', H', W')."""
+        return [self.appearance_norm(self.appearance_conv(x)), *super().branches(x)]
 
-    def _fuse(self, x: Tensor, hidden: Tensor) -> Tensor:
-        appearance = self.appearance_norm(self.appearance_conv(x))
-        return torch.cat([appearance, super()._fuse(x, hidden)], dim=1)
 
-    def switch_to_deploy(self) -> None:
-        """Fold the BN layers into what is before them; for inference only."""
-        if self.has_relation and not self.deployed:
-            super().switch_to_deploy()
-            self.appearance_conv = fold(self.appearance_conv, self.appearance_norm)
-            del self.appearance_norm
+FUSED_UNITS = (RelationConv3d, SMARTConv3d)
+"""Types that ``fused.py`` knows; subclasses, which may compute otherwise, go by their modules."""
 
-    def _deployed_branches(self, x: Tensor) -> list[Tensor]:
-        appearance = F.relu(self.appearance_conv(x), inplace=True)
-        return [appearance, *super()._deployed_branches(x)]
+UNITS = {
+    'Conv3d': nn.Conv3d,
+    'SpatialConv3d': SpatialConv3d,
+    'RelationConv3d': RelationConv3d,
+    'SMARTConv3d': SMARTConv3d,
+}
