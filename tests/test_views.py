@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from artnet_mm.compat import prediction_of
 from artnet_mm.datasets import ClipDecode, ClipDecordInit
 from artnet_mm.datasets.synthetic import motion_clip, write_video
+from artnet_mm.datasets.views import Crops, TestProtocol
 from artnet_mm.models import ClipPreprocessor, ClipRecognizer3D
 
 from .helpers import ROOT, settled_toy, tiny_config
@@ -30,7 +31,8 @@ SHARED = [
     dict(type='ClipDecode', scale=(34, 26), in_order=True),
     dict(type='PackActionInputs', collect_keys=('imgs', 'clips')),
 ]
-ALL_VIEWS = [dict(type='ClipTenCrop', crop_size=20), dict(type='FormatShape', input_format='NCTHW')]
+TEN_CROPS = dict(type='ClipTenCrop', crop_size=20)
+FORMAT = dict(type='FormatShape', input_format='NCTHW')
 RESIZE = dict(type='Resize', scale=(34, 26), keep_ratio=False)
 
 
@@ -53,8 +55,11 @@ def video(path: Path) -> dict:
     return dict(filename=str(path), label=1, start_index=0, modality='RGB')
 
 
-def stock_views(path: Path, preprocessor: ClipPreprocessor) -> torch.Tensor:
-    steps = [dict(type='DecordInit'), SAMPLER, dict(type='DecordDecode'), RESIZE, *ALL_VIEWS, PACK]
+def stock_views(
+    path: Path, preprocessor: ClipPreprocessor, crops: dict = TEN_CROPS
+) -> torch.Tensor:
+    frames = [dict(type='DecordInit'), SAMPLER, dict(type='DecordDecode'), RESIZE]
+    steps = [*frames, crops, FORMAT, PACK]
     inputs = pseudo_collate([Compose(steps)(video(path))])
     return preprocessor(inputs)['inputs'][0]
 
@@ -75,6 +80,53 @@ def test_views_of_a_video_are_those_of_ten_crop_bit_for_bit(num_frames, codec, s
         assert torch.equal(torch.cat(parts), expected)
 
 
+@pytest.mark.parametrize('mirrored', [True, False])
+@pytest.mark.parametrize(
+    ('num_places', 'stock'), [(1, 'CenterCrop'), (3, 'ThreeCrop'), (5, 'ClipTenCrop')]
+)
+def test_any_crops_are_the_same_on_the_device_and_in_a_pipeline(
+    num_places, stock, mirrored, tmp_path
+):
+    path = write(tmp_path / 'video.mp4', 17)
+    options = dict(crop_size=26 if num_places == 3 else 20, num_places=num_places)
+    preprocessor = ClipPreprocessor([0, 0, 0], **options, mirrored=mirrored)
+    pipeline = dict(type='ClipCrops', **options, mirrored=mirrored)
+    expected = stock_views(path, preprocessor, pipeline)
+    (views,) = preprocessor(pseudo_collate([Compose(SHARED)(video(path))]))['inputs']
+    assert len(views) == len(expected) == 5 * num_places * (1 + mirrored)
+    assert torch.equal(torch.cat(list(views.split(4))), expected)
+    of_place = expected.unflatten(0, (num_places, 1 + mirrored, 5))
+    if mirrored:
+        assert torch.equal(of_place[:, 1], of_place[:, 0].flip(-1))
+    theirs = stock_views(path, preprocessor, dict(type=stock, crop_size=options['crop_size']))
+    if stock == 'ClipTenCrop':
+        theirs = theirs.unflatten(0, (5, 2, 5))[:, 0]
+    elif stock == 'ThreeCrop':  # each clip's crops, not each crop's clips
+        assert {v.numpy().tobytes() for v in theirs} == {
+            v.numpy().tobytes() for v in of_place[:, 0].flatten(0, 1)
+        }
+        return
+    assert torch.equal(of_place[:, 0].flatten(0, 1), theirs.reshape(-1, *theirs.shape[-4:]))
+
+
+def test_three_places_lie_along_the_longer_side():
+    assert Crops((4, 4), 3).corners((11, 6)) == [(0, 1), (7, 1), (3, 1)]
+    assert Crops((4, 4), 3).corners((6, 11)) == [(1, 0), (1, 7), (1, 3)]
+    assert Crops((4, 4), 1).corners((11, 6)) == [(3, 1)]
+    with pytest.raises(ValueError, match='num_places must be 1, 3 or 5, got 10'):
+        Crops((4, 4), 10)
+
+
+def test_a_config_tests_without_mirror_images(clips, tmp_path):
+    """As data sets need it on which left and right make a class."""
+    cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path)
+    assert TestProtocol.of(cfg).num_views == 10 * len(Crops((56, 56)))
+    cfg.model.data_preprocessor.update(num_places=3, mirrored=False)
+    protocol = TestProtocol.of(cfg)
+    assert protocol == (10, Crops((56, 56), 3, False), 50) and protocol.num_views == 30
+    assert Runner.from_cfg(cfg).test()['acc/evaluated'] > 0
+
+
 def test_views_of_flow_are_those_of_ten_crop_bit_for_bit(tmp_path):
     noise = np.random.default_rng(0)
     for axis, index in product('xy', range(1, 12)):
@@ -86,7 +138,7 @@ def test_views_of_flow_are_those_of_ten_crop_bit_for_bit(tmp_path):
     )  # fmt: skip
     frames = [dict(type='RawFrameDecode'), dict(type='StackFlow'), RESIZE]
     preprocessor = ClipPreprocessor([128, 100], crop_size=20)
-    stock = Compose([SAMPLER, *frames, *ALL_VIEWS, PACK])(copy.deepcopy(info))
+    stock = Compose([SAMPLER, *frames, TEN_CROPS, FORMAT, PACK])(copy.deepcopy(info))
     expected = preprocessor(pseudo_collate([stock]))['inputs'][0]
     (views,) = preprocessor(pseudo_collate([Compose(SHARED)(info)]))['inputs']
     assert torch.equal(torch.cat(list(views.split(9))), expected)

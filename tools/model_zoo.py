@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from artnet_mm import ROOT
+from artnet_mm.datasets.views import TestProtocol
 from artnet_mm.evaluation.cost import count
 from artnet_mm.evaluation.report import (
     FIGURES,
@@ -83,8 +84,7 @@ def fill(metafile: dict) -> str:
             means = {key: np.mean([run[name] for run in runs]) for key, name in FIGURES.items()}
             model['Measured'] = {key: round(float(mean), 1) for key, mean in means.items()}
         cfg = Config.fromfile(ROOT / model['Config'])
-        sampler = next(s for s in cfg.test_pipeline if s['type'] == 'UniformClipSampler')
-        model['Metadata'] = {**count(cfg), 'Views': 10 * sampler['num_clips']}
+        model['Metadata'] = {**count(cfg), 'Views': TestProtocol.of(cfg).num_views}
     style = dict(sort_keys=False, default_flow_style=None, width=100)
     return dump(metafile, file_format='yaml', **style)
 

@@ -6,9 +6,10 @@ from .clip_datasets import ClipRawframeDataset, ClipVideoDataset  # noqa: E402
 from .decoding import ClipDecode, ClipDecordInit, ClipResize  # noqa: E402
 from .sampling import SegmentClipSampler, ShareFrames, UniformClipSampler  # noqa: E402
 from .seeding import RestartableSampler  # noqa: E402
-from .transforms import ClipFlip, ClipTenCrop, StackFlow  # noqa: E402
+from .transforms import ClipCrops, ClipFlip, ClipTenCrop, StackFlow  # noqa: E402
 
 __all__ = [
+    'ClipCrops',
     'ClipDecode',
     'ClipDecordInit',
     'ClipFlip',

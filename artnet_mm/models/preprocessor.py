@@ -8,26 +8,25 @@ from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from ..datasets.transforms import crop_corners
+from ..datasets.views import Crops
 
 
 @dataclass(frozen=True)
-class TenCropViews:
-    """The views of a video, made when they are needed: 10 crops of each clip.
+class Views:
+    """The views of a video, made when they are needed: crops of each clip.
 
-    Their order is that of ``ClipTenCrop`` and ``FormatShape``: all clips of the upper
-    left crop, all of its mirror images, and so on.
+    Their order is that of ``ClipCrops`` and ``FormatShape``: all clips of the first
+    crop, all of the next, and so on.
     """
 
     frames: Tensor
     """uint8 (M, H, W, C), each frame once."""
     clips: Tensor
     """Places of frames, (num_clips, T)."""
-    crop_size: int
     preprocessor: 'ClipPreprocessor'
 
     def __len__(self) -> int:
-        return 10 * len(self.clips)
+        return len(self.preprocessor.crops) * len(self.clips)
 
     def split(self, size: int) -> Iterator[Tensor]:
         """Float views (n, C, T, h, w), at most ``size`` at a time."""
@@ -36,18 +35,13 @@ class TenCropViews:
             for view in range(start, min(start + size, len(self))):
                 crop, clip = divmod(view, len(self.clips))
                 by_crop.setdefault(crop, []).append(clip)
-            yield torch.cat([self._views(*part) for part in by_crop.items()])
+            yield torch.cat([self._of_crop(*part) for part in by_crop.items()])
 
-    def _views(self, crop: int, clips: list[int]) -> Tensor:
+    def _of_crop(self, crop: int, clips: list[int]) -> Tensor:
         """Float views (n, C, T, h, w) of one crop."""
-        size = self.crop_size
-        x, y = crop_corners(self.frames.shape[2:0:-1], (size, size))[crop // 2]
-        views = self.frames[:, y : y + size, x : x + size][self.clips[clips]]
-        if crop % 2:
-            views = views.flip(3)
-            if views.shape[-1] == 2:
-                views[..., 0] = 255 - views[..., 0]
-        return self.preprocessor.normalise(views.permute(0, 4, 1, 2, 3))
+        flow = self.frames.shape[-1] == 2
+        frames = self.preprocessor.crops.cut(self.frames, crop, flow)
+        return self.preprocessor.normalise(frames[self.clips[clips]].permute(0, 4, 1, 2, 3))
 
 
 @MODELS.register_module()
@@ -58,14 +52,18 @@ class ClipPreprocessor(ActionDataPreprocessor):
     and pads clips of unequal shape to a common one without a word.
 
     In testing a sample may be the 8-bit frames of its clips instead, each once
-    (``ShareFrames``): :class:`TenCropViews` are cut from them on the device, a few at a
+    (``ShareFrames``): :class:`Views` are cut from them on the device, a few at a
     time. Mirrored frames of two channels are flow, of which x is negated.
 
     Args:
         mean (Sequence[float]): Mean a channel, in the order of the network's input.
         std (Sequence[float], optional): Divisor a channel. Defaults to 1.
         to_rgb (bool): Reverse the channels of the clip first. Defaults to False.
-        crop_size (int, optional): Side of the ten crops. Needed where samples are frames.
+        crop_size (int, optional): Side of the crops in testing. Needed where samples are
+            frames.
+        num_places (int): Crops of each clip: 1, 3 or 5, as :class:`Crops` has them.
+            Defaults to 5.
+        mirrored (bool): Whether each crop is followed by its mirror image. Defaults to True.
 
     Raises:
         ValueError: If the samples of a batch differ in shape or do not have as
@@ -80,6 +78,8 @@ class ClipPreprocessor(ActionDataPreprocessor):
         std: Sequence[float] | None = None,
         to_rgb: bool = False,
         crop_size: int | None = None,
+        num_places: int = 5,
+        mirrored: bool = True,
     ) -> None:
         if to_rgb and len(mean) != 3:
             raise ValueError(f'to_rgb reverses three channels, but mean has {len(mean)}')
@@ -87,7 +87,7 @@ class ClipPreprocessor(ActionDataPreprocessor):
         if len(std) != len(mean) or 0 in std:
             raise ValueError(f'std must have a divisor for each of {len(mean)} channels, got {std}')
         super().__init__(mean=mean, std=std, to_rgb=to_rgb, format_shape='NCTHW')
-        self.crop_size = crop_size
+        self.crops = Crops((crop_size, crop_size), num_places, mirrored) if crop_size else None
 
     def normalise(self, clips: Tensor) -> Tensor:
         """uint8 (N, C, T, H, W) -> float32 of the same shape."""
@@ -98,10 +98,10 @@ class ClipPreprocessor(ActionDataPreprocessor):
 
     def preprocess(
         self, inputs: list | dict, data_samples: list, training: bool = False
-    ) -> tuple[Tensor | list[TenCropViews], list]:
+    ) -> tuple[Tensor | list[Views], list]:
         """List of N uint8 (M, C, T, H, W) -> float32 (N, M, C, T, H, W).
 
-        Or dict of N uint8 ``imgs`` (M, H, W, C) and N ``clips`` -> N ``TenCropViews``.
+        Or dict of N uint8 ``imgs`` (M, H, W, C) and N ``clips`` -> N ``Views``.
         """
         if isinstance(inputs, dict):
             return self._views(**inputs), data_samples
@@ -115,13 +115,13 @@ class ClipPreprocessor(ActionDataPreprocessor):
         clips = self.normalise(torch.cat(inputs))
         return clips.unflatten(0, (len(inputs), -1)), data_samples
 
-    def _views(self, imgs: list[Tensor], clips: list[Tensor]) -> list[TenCropViews]:
+    def _views(self, imgs: list[Tensor], clips: list[Tensor]) -> list[Views]:
         for frames in imgs:
             self._check_channels(tuple(frames.shape), 4, 3, '(M, H, W, {})')
-            if self.crop_size is None:
+            if self.crops is None:
                 raise ValueError('frames of test videos need data_preprocessor.crop_size')
-            crop_corners(frames.shape[2:0:-1], (self.crop_size,) * 2)
-        return [TenCropViews(*video, self.crop_size, self) for video in zip(imgs, clips)]
+            self.crops.corners((frames.shape[2], frames.shape[1]))
+        return [Views(*video, self) for video in zip(imgs, clips)]
 
     def _check_channels(self, shape: tuple, ndim: int, axis: int, expected: str) -> None:
         if len(shape) != ndim or shape[axis] != len(self.mean):

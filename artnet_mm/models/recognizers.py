@@ -5,7 +5,7 @@ from mmaction.models.recognizers import Recognizer2D, Recognizer3D
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from .preprocessor import TenCropViews
+from .preprocessor import Views
 
 
 class _Chunked:
@@ -14,13 +14,11 @@ class _Chunked:
     The stock recognizers hold all views of a video at once, or those of one video only.
     """
 
-    def predict(
-        self, inputs: Tensor | list[TenCropViews], data_samples: list, **kwargs: object
-    ) -> list:
+    def predict(self, inputs: Tensor | list[Views], data_samples: list, **kwargs: object) -> list:
         """Class scores of N videos.
 
         Args:
-            inputs (Tensor | list[TenCropViews]): Views (N, M, C, T, H, W), or those of
+            inputs (Tensor | list[Views]): Views (N, M, C, T, H, W), or those of
                 each video.
             data_samples (list[ActionDataSample]): N of them.
 
