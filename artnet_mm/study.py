@@ -160,8 +160,13 @@ class _Curve(Hook):
         self.validation.append((runner.iter, *figures))
 
 
-def perform(run: Run, config: Path) -> dict:
+def perform(run: Run, config: Path, scratch: str) -> dict:
     """Train and test one run, on one thread.
+
+    Args:
+        run (Run): The run.
+        config (Path): Config of its study.
+        scratch (str): Folder for what is not kept.
 
     Returns:
         dict: What :meth:`Study.keep` takes.
@@ -170,7 +175,7 @@ def perform(run: Run, config: Path) -> dict:
     study = Study(config, Path())
     cfg, start = study.config_of(run), time.monotonic()
     curve = _Curve(cfg.train_cfg.max_iters)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         cfg.work_dir, cfg.experiment_name = folder, f'{config.stem}: {run}'
         runner = Runner.from_cfg(cfg)
         runner.register_hook(curve)
@@ -248,5 +253,6 @@ def carry_out(study: Study, runs: list[Run], jobs: int) -> dict[Run, str]:
         figures = [f'{name} {100 * test["top1"]:.1f}' for name, test in result['tests'].items()]
         console.print(f'{run}: {", ".join(figures)} ({result["seconds"]} s)', soft_wrap=True)
 
-    work = partial(perform, config=study.config)
-    return run_all(work, runs, jobs, LONGEST, keep, 'runs')[1]
+    with tempfile.TemporaryDirectory() as scratch:  # ends also with what a killed process leaves
+        work = partial(perform, config=study.config, scratch=scratch)
+        return run_all(work, runs, jobs, LONGEST, keep, 'runs')[1]

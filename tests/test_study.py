@@ -62,6 +62,7 @@ def test_a_small_version_of_the_study_runs_through_the_tool(study, clips, tmp_pa
     command = ['study.py', config, '--seeds', 1, '--jobs', 2, '--results', tmp_path / 'results']
     settings = Study(config, tmp_path).settings
     rows = [next(iter(settings['rows'])), 'ARTNet (d), limit 10']
+    rows += [row for row, overrides in settings['rows'].items() if 'custom_hooks' in overrides]
     conditions = list(settings['conditions'])[-2:]
     only = [*rows, *filter(None, conditions)]
     report = tmp_path / 'page.md'
@@ -119,10 +120,10 @@ def test_runs_differ_in_their_seed_row_and_condition_only(study):
     for _ in range(2):  # asked again, all is as before
         rival = study.config_of(Run('8 textures', 'R(2+1)D', 0))
         assert 'arch' not in rival.model.backbone and rival.model.backbone.depth == 18
-    cfg = study.config_of(Run('8 textures', 'ARTNet (d), limit 3', 2))
+    cfg = study.config_of(Run('8 textures', 'ARTNet (d), limit 10', 2))
     assert cfg.model.backbone.to_dict() == dict(
         type='ARTNet', depth=18, arch='artnet_d', base_channels=8, zero_init_residual=True,
-        max_response=3,
+        max_response=10,
     )  # fmt: skip
     assert cfg.train_dataloader.dataset.data_root == 'data/study/textures_8/'
     assert cfg.val_dataloader.dataset.data_root == 'data/study/textures_600/'
