@@ -6,11 +6,13 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import mmaction.registry
 import pytest
 import torch
 from mmaction.registry import DATASETS, METRICS, MODELS
 from mmengine.config import Config
 from mmengine.fileio import load
+from mmengine.registry import Registry
 from packaging.requirements import Requirement
 
 from artnet_mm import ROOT as INSTALLED_ROOT
@@ -181,3 +183,17 @@ def test_readme_example_of_a_zoo_of_ones_own_runs(after_demo):
     assert any(f' {name}\n' in output for name in CLASSES)
     (published,) = (after_demo / 'zoo').iterdir()
     assert (after_demo / 'cache' / published.name).exists()
+
+
+def test_readme_says_of_everything_registered_why_it_is_there():
+    registries = [r for r in vars(mmaction.registry).values() if isinstance(r, Registry)]
+    registries += [r.parent for r in registries if r.parent]
+    own = {
+        name
+        for registry in registries
+        for name, cls in registry.module_dict.items()
+        if cls.__module__.startswith('artnet_mm.')
+    }
+    assert len(own) > 25
+    text = (ROOT / 'README.md').read_text()
+    assert {name for name in own if f'`{name}`' not in text} == set()
