@@ -4,7 +4,7 @@ BIN = $(abspath $(VENV))/bin
 SEED ?= 0
 JOBS ?= 2
 
-.PHONY: demo test lint
+.PHONY: demo test test-fast lint
 
 # The tested set of packages and this checkout, installed once and again when the set changes.
 $(VENV)/.installed: requirements/lock.txt setup.py
@@ -21,12 +21,18 @@ demo: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # The other supported releases of MMAction2 and MMCV, to be put before those of the environment.
 $(VENV)/other/.installed: requirements/other.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 		--target $(VENV)/other -r $<
 	touch $@
+
+# All that takes no long training and no second process.
+test-fast: lint
+	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
+		--quiet -m "not slow"
 
 test: lint $(VENV)/other/.installed
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal

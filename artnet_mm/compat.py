@@ -12,6 +12,7 @@ import warnings
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +27,8 @@ def silence_mmcv_lite() -> None:
 
 def _mmaction_folder() -> Path:
     """Where MMAction2 lies, found without importing it."""
-    return Path(importlib.util.find_spec('mmaction').origin).parent
+    spec: Any = importlib.util.find_spec('mmaction')
+    return Path(spec.origin).parent
 
 
 def provide_importlib_metadata() -> None:
@@ -64,7 +66,7 @@ def complete_mmaction_localizers() -> None:
 
     for name in ('mmaction.models.localizers.drn', 'mmaction.models.localizers.drn.drn'):
         module = types.ModuleType(name)
-        module.DRN = DRN
+        vars(module)['DRN'] = DRN
         sys.modules.setdefault(name, module)
     MODELS.register_module(module=DRN)
 
@@ -83,6 +85,8 @@ def allow_message_hub_in_checkpoints() -> None:
     from mmengine.logging.history_buffer import HistoryBuffer
 
     # What NumPy's own pickles name; where these live differs between NumPy 1 and 2.
+    reconstruct: Any
+    scalar: Any
     reconstruct, scalar = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     array_types = {type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32')}
     torch.serialization.add_safe_globals(

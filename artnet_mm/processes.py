@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -71,7 +71,7 @@ def _outcome(future: Future, timeout: float) -> tuple[Any, str | None]:
 
 def process(
     work: Callable[[Any], Any], names: Collection, processes: int, timeout: float
-) -> Iterator[tuple[Any, Any, str | None]]:
+) -> Generator[tuple[Any, Any, str | None], None, None]:
     """Call a function that may raise, crash or hang for each of many names.
 
     Args:
@@ -148,11 +148,15 @@ def run(
         TextColumn('left'),
         TimeRemainingColumn(),
     ]
-    show = dict(console=console, disable=not console.is_terminal, speed_estimate_period=3600)
     try:
         with (
             closing(process(work, names, processes, timeout)) as outcomes,
-            Progress(*columns, **show) as progress,
+            Progress(
+                *columns,
+                console=console,
+                disable=not console.is_terminal,
+                speed_estimate_period=3600,
+            ) as progress,
         ):
             bar = progress.add_task('', total=len(names), failed=0)
             for number, (name, result, reason) in enumerate(outcomes, 1):

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 from mmaction.registry import HOOKS, LOOPS
 from mmengine.dist import all_reduce_params
@@ -34,7 +35,7 @@ class _UnseenBatches:
     every batch that was seen, which is thrown away: it gets None for these.
     """
 
-    def __init__(self, loop: IterBasedTrainLoop, loader: DataLoader) -> None:
+    def __init__(self, loop: 'RestartableTrainLoop', loader: DataLoader) -> None:
         self._loop, self._loader = loop, loader
 
     def __getattr__(self, name: str) -> object:
@@ -48,7 +49,7 @@ class _UnseenBatches:
             known = runner.message_hub.runtime_info
             sampler.seed = known.get('sampler_seed', sampler.seed)
             sampler.start = known.get('samples_seen', self._loop.iter * self._loop.batch)
-            there = len(self._loader.dataset)
+            there = sampler.size
             if there != (then := known.get('samples', there)):
                 runner.logger.warning(
                     f'the training data has {there} samples, and had {then}: some of what was '
@@ -73,12 +74,12 @@ class RestartableTrainLoop(IterBasedTrainLoop):
         kwargs: As for ``IterBasedTrainLoop``.
     """
 
-    def __init__(self, runner: Runner, dataloader: DataLoader | dict, **kwargs: object) -> None:
+    def __init__(self, runner: Runner, dataloader: Any, **kwargs: object) -> None:
         if isinstance(dataloader, dict):
             differ = (runner.cfg.get('randomness') or {}).get('diff_rank_seed', False)
             dataloader = runner.build_dataloader(dataloader, runner.seed, differ)
         super().__init__(runner, _UnseenBatches(self, dataloader), **kwargs)
-        self.dataloader = dataloader
+        self.dataloader: Any = dataloader
 
     @property
     def batch(self) -> int:

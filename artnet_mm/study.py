@@ -156,7 +156,7 @@ class _Curve(Hook):
             self.training.append((runner.iter + 1, round(mean, 4)))
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        figures = [float(f'{metrics[key]:.4g}') for key in ('acc/top1', 'acc/nll')]
+        figures = [float(f'{(metrics or {})[key]:.4g}') for key in ('acc/top1', 'acc/nll')]
         self.validation.append((runner.iter, *figures))
 
 

@@ -25,12 +25,12 @@ def check_versions() -> None:
         ImportError: If a package is missing or outside the supported range,
             saying what to install.
     """
-    versions = {}
+    versions: dict[str, tuple[str, str]] = {}
     for package, (distributions, bounds) in REQUIREMENTS.items():
         installed = next(filter(_version, distributions), None)
         if installed is None:
             _refuse(package, bounds, f'{package} is not installed', distributions[-1])
-        versions[package] = installed, _version(installed)
+        versions[package] = installed, importlib.metadata.version(installed)
 
     from packaging.specifiers import SpecifierSet  # not there where torch is alone
 

@@ -123,7 +123,8 @@ def test_a_config_tests_without_mirror_images(clips, tmp_path):
     assert TestProtocol.of(cfg).num_views == 10 * len(Crops((56, 56)))
     cfg.model.data_preprocessor.update(num_places=3, mirrored=False)
     protocol = TestProtocol.of(cfg)
-    assert protocol == (10, Crops((56, 56), 3, False), 50) and protocol.num_views == 30
+    assert protocol == TestProtocol(10, Crops((56, 56), 3, False), 50)
+    assert protocol.num_views == 30
     assert Runner.from_cfg(cfg).test()['acc/evaluated'] > 0
 
 

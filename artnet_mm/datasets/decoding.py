@@ -103,17 +103,15 @@ class ClipDecode(BaseTransform):
         Requires ``frame_inds``, and ``filename`` and ``video_reader`` or what the stock
         ``RawFrameDecode`` requires. Flow has the channels x and y.
         """
+        images: np.ndarray | Sequence[np.ndarray]
         if 'frame_dir' in results:
             read, stack = self._from_images
             images = self._resized(stack(read(results))['imgs'])
         else:
             video, needed = results.pop('video_reader'), results['frame_inds']
-            most = 4 * len(needed) >= len(video)
-            images = (
-                self._read_in_order(results['filename'], needed, video)
-                if (self.in_order and most)
-                else ()
-            )
+            images = ()
+            if self.in_order and 4 * len(needed) >= len(video):
+                images = self._read_in_order(results['filename'], needed, video)
             if len(images) < len(needed):
                 images = self._resized(video.get_batch(needed).asnumpy())
         results['imgs'] = np.asarray(images)
@@ -122,9 +120,10 @@ class ClipDecode(BaseTransform):
 
     def _read_in_order(
         self, filename: str, needed: np.ndarray, video: decord.VideoReader
-    ) -> Sequence[np.ndarray]:
+    ) -> np.ndarray | Sequence[np.ndarray]:
         """The frames as one array, or nothing where FFmpeg gives others than decord."""
-        wanted, found, images = set(needed.tolist()), 0, None
+        wanted, found = set(needed.tolist()), 0
+        images = np.empty(0, np.uint8)
         try:
             for index, frame in enumerate(frames_in_order(_with_suffix(filename))):
                 if index not in wanted:

@@ -18,10 +18,10 @@ def create_estimator(method: str) -> cv2.DenseOpticalFlow:
         ValueError: If this OpenCV lacks TV-L1.
     """
     if method == 'dis':
-        return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     if not hasattr(cv2, 'optflow'):
         raise ValueError('TV-L1 is in opencv-contrib-python: install it, or take --method dis')
-    return cv2.optflow.DualTVL1OpticalFlow_create()
+    return cv2.optflow.DualTVL1OpticalFlow.create()
 
 
 def flow_to_image(flow: np.ndarray, bound: float) -> np.ndarray:
@@ -75,7 +75,7 @@ def extract_flow(
                     '.jpg', image[..., axis], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
                 )
                 # Unlike cv2.imwrite, this says when the disk is full.
-                (folder / IMAGE_NAME.format(name, index)).write_bytes(code)
+                (folder / IMAGE_NAME.format(name, index)).write_bytes(code.tobytes())
         last = grey
 
 

@@ -67,12 +67,12 @@ def texture(rng: np.random.RandomState, size: int, kind: int | None = None) -> n
     angle, period = rng.uniform(0, np.pi), rng.uniform(8, 20)
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     drawn = rng.randint(len(KINDS))
-    kind = KINDS[drawn if kind is None else kind]
-    if kind == 'checkerboard':
+    name = KINDS[drawn if kind is None else kind]
+    if name == 'checkerboard':
         pattern = ((u // period + v // period) % 2).astype(np.float32)
-    elif kind == 'plaid':
+    elif name == 'plaid':
         pattern = 0.5 + 0.25 * (np.sin(6.3 * u / period) + np.sin(6.3 * v / (0.7 * period)))
-    elif kind == 'discs':
+    elif name == 'discs':
         pattern = np.zeros((size, size), np.float32)
         for _ in range(int(3 * (size / period) ** 2 / 4)):
             centre, radius = rng.randint(0, size, 2), int(rng.uniform(0.2, 0.6) * period)
@@ -144,7 +144,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
         OSError: If OpenCV cannot encode to the file.
     """
     height, width = frames.shape[1:3]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), FPS, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), FPS, (width, height))
     if not writer.isOpened():
         raise OSError(f'cannot write a video to {path}')
     for frame in frames:

@@ -43,8 +43,8 @@ class ClipCrops(BaseTransform):
     def __init__(
         self, crop_size: int | tuple[int, int], num_places: int = 5, mirrored: bool = True
     ) -> None:
-        size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
-        self.crops = Crops(size, num_places, mirrored)
+        width, height = (crop_size,) * 2 if isinstance(crop_size, int) else crop_size
+        self.crops = Crops((width, height), num_places, mirrored)
 
     def transform(self, results: dict) -> dict:
         """Replace ``imgs``, (M, H, W, C), by all of each crop after the other.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -111,10 +111,11 @@ class Crops:
         return mirror(crop, flow) if mirrored else crop
 
 
-class TestProtocol(NamedTuple):
+@dataclass(frozen=True)
+class TestProtocol:
     """What a config tests: views per video, and how many of them at a time."""
 
-    __test__ = False  # no test of pytest's
+    __test__: ClassVar[bool] = False  # no test of pytest's
 
     num_clips: int
     crops: Crops | None

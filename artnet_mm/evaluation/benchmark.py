@@ -6,13 +6,13 @@ What is compared alternates in one process; ratios are medians over the rounds.
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ STOCK_TRAIN = [
     dict(type='SegmentClipSampler', clip_len=16),  # ours, so that both read the same clips
     dict(type='DecordDecode'),
 ]
-STOCK_TEST = [
+STOCK_TEST: list[dict] = [
     dict(type='DecordInit'),
     dict(type='SampleFrames', clip_len=16, frame_interval=1, num_clips=25, test_mode=True),
     dict(type='DecordDecode'),
@@ -53,9 +53,9 @@ STOCK_TEST = [
 GROUPS = {'convolution': 'convolutions', 'batch_norm': 'BN', 'mm': 'matrix products'}
 
 
-def alternate(actions: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
+def alternate(actions: Mapping[Any, Callable], rounds: int) -> dict[Any, list[float]]:
     """Seconds of every action in every round, after one round to warm up."""
-    seconds = {name: [] for name in actions}
+    seconds: dict[Any, list[float]] = {name: [] for name in actions}
     for number in range(rounds + 1):
         for name, action in actions.items():
             np.random.seed(number)  # the same clips for all
@@ -98,13 +98,13 @@ def peak_memory(action: Callable) -> int:
     return max(allocated) - allocated[0]
 
 
-def build(arch: str, channels_last: bool) -> torch.nn.Module:
+def build(arch: str, channels_last: bool) -> Any:
     cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py')
     cfg.model.backbone.arch = arch
     return MODELS.build({**cfg.model, 'channels_last': channels_last}).to(DEVICE)
 
 
-def train_step(model: torch.nn.Module, clips: int, amp: bool) -> Callable:
+def train_step(model: Any, clips: int, amp: bool) -> Callable:
     """A training step on random clips, but for the optimizer's."""
     samples = []
     for _ in range(clips):
@@ -246,7 +246,7 @@ def _decode(path: Path, sampler: dict) -> None:
 
 
 def _run(pipeline: Compose, info: dict) -> dict:
-    return pipeline(dict(info))
+    return pipeline({**info})
 
 
 def pipelines(video: Path, rounds: int) -> Rates:
@@ -258,12 +258,13 @@ def pipelines(video: Path, rounds: int) -> Rates:
         'clips': ([*STOCK_TRAIN, resize, *same[3:5], flip, *same[6:]], same, 10 * rounds),
         'videos': (STOCK_TEST, cfg.test_pipeline, rounds),
     }
-    rates, sizes = {}, {}
+    rates: dict[str, dict] = {}
+    sizes: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as folder, one_core():
         files = {'original': video, 'copy': Path(folder, 'copy.mp4')}
         write_copy(video, files['copy'], (170, 128), gop=8, crf=20)
         for kind, (stock, ours, count) in kinds.items():
-            actions = {}
+            actions: dict[tuple[str, str], partial] = {}
             for file, path in files.items():
                 info = dict(filename=str(path), label=0, start_index=0, modality='RGB')
                 for name, steps in (('stock', stock), ('ours', ours)):

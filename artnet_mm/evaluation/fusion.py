@@ -47,12 +47,13 @@ def read_scores(file: str | Path) -> Scores:
         raise ValueError(f'{file} is not a dump of scores: {error}') from None
     if not isinstance(samples, list) or not samples:
         raise ValueError(f'{file} is not a dump of scores: no list of videos, or an empty one')
-    scores, shape = {}, None
+    scores: Scores = {}
+    shape = None
     for number, sample in enumerate(samples, 1):
         try:
             video = _video_id(sample)
-            values, label = prediction_of(sample)
-            values = values.double().numpy()
+            tensor, label = prediction_of(sample)
+            values = tensor.double().numpy()
             shape = shape or (len(values),)
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(

@@ -117,18 +117,18 @@ class VideoAccuracy(AccMetric):
 
     def calculate(self, preds: list, labels: list) -> dict:
         """Metrics of scores, a list of (num_classes,), and labels; not finite ones are wrong."""
-        scores, labels = np.asarray(preds, dtype=np.float64), np.asarray(labels)
-        finite = np.isfinite(scores).all(axis=1)
+        scores, truth = np.asarray(preds, dtype=np.float64), np.asarray(labels)
+        finite = np.all(np.isfinite(scores), axis=1)
         if not finite.all():
             MMLogger.get_current_instance().warning(
                 f'the scores of {(~finite).sum()} of {len(finite)} videos are not finite: '
                 'these count as wrong'
             )
         scores[~finite] = 0
-        scores[~finite, labels[~finite]] = -1
-        metrics = super().calculate(list(scores), list(labels))
+        scores[~finite, truth[~finite]] = -1
+        metrics = super().calculate(list(scores), list(truth))
         metrics['avg'] = (metrics['top1'] + metrics['top5']) / 2
-        log_probs = log_softmax(scores[finite], axis=1)[np.arange(finite.sum()), labels[finite]]
+        log_probs = log_softmax(scores[finite], axis=1)[np.arange(finite.sum()), truth[finite]]
         metrics['nll'] = -log_probs.mean() if finite.any() else float('nan')
         metrics['evaluated'] = int(finite.sum())
         return metrics

@@ -127,5 +127,5 @@ def write_report(studies: list[Study], page: Path) -> None:
             with whole_file(picture) as place:
                 draw(study, results).savefig(place, dpi=100)
             written += f'\n![Losses and accuracies]({picture.name})\n'
-        text = block.sub(lambda _, written=written: written, text, count=1)
+        text = block.sub(written.replace('\\', r'\\'), text, count=1)
     write_whole(page, text)

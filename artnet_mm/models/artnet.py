@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -250,8 +251,10 @@ class ARTNet(nn.Module):
             raise ValueError(f'out_indices must be stages from 0 to 3, got {out_indices!r}')
         arch = _resolve(arch)
         shared = dict(norm_cfg=norm_cfg, max_response=max_response)
-        stated = {name: value for name, value in shared.items() if value is not None}
-        maker = partial(_unit_maker, find=self._find_unit, **stated)
+        stated: dict[str, Any] = {k: value for k, value in shared.items() if value is not None}
+
+        def maker(unit: str | dict) -> partial:
+            return _unit_maker(unit, self._find_unit, **stated)
 
         self.stem = maker(arch['stem'])(
             in_channels, base_channels, (3, 7, 7), stride=2, padding=(1, 3, 3)
@@ -294,7 +297,8 @@ class ARTNet(nn.Module):
 
     def _zero_residuals(self) -> None:
         if self.zero_init_residual:
-            for block in (block for stage in self.stages for block in stage):
+            blocks: list[Any] = [block for stage in self.stages for block in stage.children()]
+            for block in blocks:
                 nn.init.zeros_(block.last_conv.weight)
 
     def _frozen(self) -> list[nn.Module]:

@@ -1,5 +1,7 @@
 """The units and the network in MMAction2's registry."""
 
+from typing import Any
+
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule, PretrainedInit
 
@@ -34,7 +36,7 @@ class ARTNet(artnet.ARTNet, BaseModule):
 
     def init_weights(self) -> None:
         """Initialise as ``init_cfg`` says; residual branches by 0 if asked to, where it is new."""
-        cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
+        cfgs: list[Any] = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
         pretrained = any(cfg and cfg['type'] in ('Pretrained', PretrainedInit) for cfg in cfgs)
         fresh = not (self.is_init or pretrained)
         BaseModule.init_weights(self)

@@ -1,5 +1,7 @@
 """Trained models for inference only: BN layers become part of convolutions."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -12,6 +14,9 @@ class Affine(nn.Module):
     Args:
         scale, shift (Tensor): (C,).
     """
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, scale: Tensor, shift: Tensor) -> None:
         super().__init__()
@@ -29,16 +34,16 @@ def affine_of(norm: nn.Module) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: If the normalisation has no running statistics.
     """
-    if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
+    if not isinstance(norm, _BatchNorm) or norm.running_mean is None or norm.running_var is None:
         raise ValueError(f'only BN with running statistics can be folded, not {norm}')
-    scale = (norm.running_var + norm.eps).rsqrt()
+    scale = torch.rsqrt(norm.running_var + norm.eps)
     shift = -norm.running_mean * scale
     if norm.affine:
         scale, shift = scale * norm.weight, shift * norm.weight + norm.bias
     return scale.detach(), shift.detach()
 
 
-def fold(conv: nn.Module, norm: nn.Module) -> nn.Module:
+def fold(conv: Any, norm: Any) -> nn.Module:
     """A convolution or unit that computes ``norm(conv(x))`` in eval mode.
 
     Raises:
@@ -66,7 +71,8 @@ def switch_to_deploy(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: If a normalisation has no running statistics.
     """
-    for module in list(model.modules()):
+    modules: list[Any] = list(model.modules())
+    for module in modules:
         if hasattr(module, 'switch_to_deploy'):
             module.switch_to_deploy()
     model.eval()  # which MMAction2's ResNet3d does not return

@@ -6,6 +6,7 @@ convolution. Layers are not called as modules, so the operation is for plain one
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ memory of all of them, for 0.03 of the multiply-adds of a training step.
 """
 
 
+Unit = Any  # of units.FUSED_UNITS, whose module imports this one
 NORMS = ('relation_norm', 'pool_norm', 'appearance_norm')
 
 
@@ -41,10 +43,10 @@ def _is_plain(layer: nn.Module, kinds: tuple[type, ...]) -> bool:
     return plain and getattr(layer, 'padding_mode', 'zeros') == 'zeros'
 
 
-def knows_layers(unit: nn.Module) -> bool:
+def knows_layers(unit: Unit) -> bool:
     """Whether all layers of a unit are plain, and its methods those of its class."""
     kinds = nn.Conv3d, nn.BatchNorm3d, nn.Identity, Affine
-    return (
+    return bool(
         not torch_module._has_any_global_hook()
         and 'branches' not in vars(unit)
         and all(_is_plain(layer, kinds) for layer in unit.children())
@@ -53,7 +55,7 @@ def knows_layers(unit: nn.Module) -> bool:
     )
 
 
-def applies(unit: nn.Module, x: Tensor) -> bool:
+def applies(unit: Unit, x: Tensor) -> bool:
     """Whether :func:`fuse` can stand for a unit of plain layers on this input.
 
     It knows torch's own BN with running statistics. SyncBN and GroupNorm go their
@@ -81,16 +83,16 @@ def applies(unit: nn.Module, x: Tensor) -> bool:
 class _Norm:
     """A BN layer in one forward pass, and its statistics there."""
 
-    def __init__(self, norm: nn.BatchNorm3d, x: Tensor) -> None:
+    def __init__(self, norm: Any, x: Tensor) -> None:
         self.training, self.eps = norm.training, norm.eps
+        mean, variance = norm.running_mean, norm.running_var
         if not norm.training:
-            self.mean, self.variance = norm.running_mean.clone(), norm.running_var.clone()
+            self.mean, self.variance = mean.clone(), variance.clone()
             return
         if x.numel() <= x.shape[1]:  # as torch's own
             raise ValueError(f'BN needs more than one value per channel, got {tuple(x.shape)}')
         norm.num_batches_tracked.add_(1)
-        running = norm.running_mean, norm.running_var, norm.momentum
-        self.mean, self.variance = torch.batch_norm_update_stats(x, *running)
+        self.mean, self.variance = torch.batch_norm_update_stats(x, mean, variance, norm.momentum)
 
     def __call__(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         return torch.native_batch_norm(
@@ -107,8 +109,8 @@ class _Norm:
 
     def differentiable(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """The same by an operation with a second derivative."""
-        statistics = (None, None) if self.training else (self.mean, self.variance)
-        return F.batch_norm(x, *statistics, scale, shift, self.training, 0.0, self.eps)
+        mean, variance = (None, None) if self.training else (self.mean, self.variance)
+        return F.batch_norm(x, mean, variance, scale, shift, self.training, 0.0, self.eps)
 
 
 def _is_channels_last(x: Tensor) -> bool:
@@ -173,7 +175,7 @@ class _Fuse(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, unit: nn.Module, x: Tensor | None, hidden: Tensor, *parameters: Tensor):
+    def forward(ctx, unit: Unit, x: Tensor | None, hidden: Tensor, *parameters: Tensor):
         reduction, *affine = parameters
         ctx.limit = unit.max_response
         ctx.relation = _Norm(unit.relation_norm, hidden)
@@ -231,9 +233,8 @@ class _Fuse(torch.autograd.Function):
 def _differentiable_backward(ctx, grad: Tensor) -> tuple:
     """The gradients by operations that have gradients themselves (``create_graph=True``)."""
     # Aliases, as the hidden responses are a function of x themselves.
-    x, hidden, _, reduction, *affine = (
-        value if value is None else value.view_as(value) for value in ctx.saved_tensors
-    )
+    aliases: list[Any] = [v if v is None else v.view_as(v) for v in ctx.saved_tensors]
+    x, hidden, _, reduction, *affine = aliases
     codes = square_pool(ctx.relation.differentiable(hidden, *affine[:2]), ctx.limit)
     branches = [ctx.pool.differentiable(codes.to(affine[2].dtype), *affine[2:4])]
     if x is not None:
@@ -249,11 +250,11 @@ def _differentiable_backward(ctx, grad: Tensor) -> tuple:
     return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad)
 
 
-def fuse(unit: nn.Module, x: Tensor) -> Tensor:
+def fuse(unit: Unit, x: Tensor) -> Tensor:
     """Output of a unit with branches.
 
     Args:
-        unit (nn.Module): A unit to which this :func:`applies`.
+        unit (Unit): A unit to which this :func:`applies`.
         x (Tensor): Input of the unit, (N, C_in, T, H, W).
 
     Returns:

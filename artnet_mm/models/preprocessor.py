@@ -1,6 +1,6 @@
 """Clips from the data loader to the network's input."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,10 +23,12 @@ class Views:
     """uint8 (M, H, W, C), each frame once."""
     clips: Tensor
     """Places of frames, (num_clips, T)."""
-    preprocessor: 'ClipPreprocessor'
+    crops: Crops
+    normalise: Callable[[Tensor], Tensor]
+    """uint8 (n, C, T, h, w) to float32."""
 
     def __len__(self) -> int:
-        return len(self.preprocessor.crops) * len(self.clips)
+        return len(self.crops) * len(self.clips)
 
     def split(self, size: int) -> Iterator[Tensor]:
         """Float views (n, C, T, h, w), at most ``size`` at a time."""
@@ -40,8 +42,8 @@ class Views:
     def _of_crop(self, crop: int, clips: list[int]) -> Tensor:
         """Float views (n, C, T, h, w) of one crop."""
         flow = self.frames.shape[-1] == 2
-        frames = self.preprocessor.crops.cut(self.frames, crop, flow)
-        return self.preprocessor.normalise(frames[self.clips[clips]].permute(0, 4, 1, 2, 3))
+        frames = self.crops.cut(self.frames, crop, flow)
+        return self.normalise(frames[self.clips[clips]].permute(0, 4, 1, 2, 3))
 
 
 @MODELS.register_module()
@@ -116,12 +118,13 @@ class ClipPreprocessor(ActionDataPreprocessor):
         return clips.unflatten(0, (len(inputs), -1)), data_samples
 
     def _views(self, imgs: list[Tensor], clips: list[Tensor]) -> list[Views]:
+        crops = self.crops
+        if crops is None:
+            raise ValueError('frames of test videos need data_preprocessor.crop_size')
         for frames in imgs:
             self._check_channels(tuple(frames.shape), 4, 3, '(M, H, W, {})')
-            if self.crops is None:
-                raise ValueError('frames of test videos need data_preprocessor.crop_size')
-            self.crops.corners((frames.shape[2], frames.shape[1]))
-        return [Views(*video, self) for video in zip(imgs, clips)]
+            crops.corners((frames.shape[2], frames.shape[1]))
+        return [Views(*video, crops, self.normalise) for video in zip(imgs, clips)]
 
     def _check_channels(self, shape: tuple, ndim: int, axis: int, expected: str) -> None:
         if len(shape) != ndim or shape[axis] != len(self.mean):

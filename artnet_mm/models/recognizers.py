@@ -1,5 +1,8 @@
 """Recognizers that test any number of videos in a bounded number of views at a time."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from mmaction.models.recognizers import Recognizer2D, Recognizer3D
 from mmaction.registry import MODELS
@@ -11,8 +14,13 @@ from .preprocessor import Views
 class _Chunked:
     """Mixin: testing by ``test_cfg.max_testing_views`` views a forward pass.
 
+    Beside a stock recognizer, of which it uses ``test_cfg``, ``cls_head`` and the forward pass.
     The stock recognizers hold all views of a video at once, or those of one video only.
     """
+
+    test_cfg: dict | None
+    cls_head: Any
+    __call__: Callable[..., Any]
 
     def predict(self, inputs: Tensor | list[Views], data_samples: list, **kwargs: object) -> list:
         """Class scores of N videos.

@@ -38,7 +38,8 @@ class _SquarePool(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        return square_pool_backward(grad, *ctx.saved_tensors, ctx.max_response), None
+        (x,) = ctx.saved_tensors
+        return square_pool_backward(grad, x, ctx.max_response), None
 
 
 def square_pool_backward(grad: Tensor, x: Tensor, max_response: float | None = None) -> Tensor:

@@ -76,7 +76,7 @@ def _message_classes() -> dict[str, type]:
     }
 
 
-_CLASSES = _message_classes()
+_CLASSES: dict[str, Any] = _message_classes()
 
 
 def _varint(file: BinaryIO) -> int:

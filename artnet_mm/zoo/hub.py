@@ -37,7 +37,7 @@ class _Place(NamedTuple):
     """Where a checkpoint comes from, and where it is kept."""
 
     name: str
-    url: str | None
+    url: str  # empty where there is no server
     source: Path  # as downloaded
     checkpoint: Path  # the source, or what it was converted to
 
@@ -68,7 +68,7 @@ def _place(name: str) -> _Place:
     if network in RELEASED:
         file, checkpoint = RELEASED[network], f'{network}_released.pth'
         mirror = mirror or SERVER
-    url = f'{mirror.rstrip("/")}/{file}' if mirror else None
+    url = f'{mirror.rstrip("/")}/{file}' if mirror else ''
     return _Place(name, url, cache / file, cache / checkpoint)
 
 
@@ -263,7 +263,7 @@ def fetch(name: str, timeout: float = TIMEOUT) -> Path:
     place = _place(name)
     if _is_ready(place):
         return place.checkpoint
-    if place.url is None and not place.source.exists():
+    if not place.url and not place.source.exists():
         known = sorted(RELEASED, key=lambda other: -SequenceMatcher(None, name, other).ratio())
         raise ValueError(
             f'there is no artnet://{name}; there are {", ".join(known)}, and the files of the '
