@@ -13,6 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from . import compat
+from .selection import select
 
 # What gloo and NCCL say of a process that ended or hangs.
 _LOST = re.compile(r'gloo/gloo/|NCCL error|ProcessGroup|Connection closed by peer')
@@ -22,6 +23,10 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what :func:`load_config` takes."""
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument('--split', help='split of the data set, where it is divided into some')
+    parser.add_argument(
+        '--frames', action='store_true', help='folders of JPEG images instead of videos'
+    )
     add_cfg_options(parser)
 
 
@@ -49,8 +54,14 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` and lay the shared arguments over it.
 
     The work dir is named after the config, and the split where it has several.
+
+    Raises:
+        SystemExit: With one line, if the config does not offer what is selected.
     """
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = select(Config.fromfile(args.config), args.split, args.frames)
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = getattr(args, 'launcher', 'none')

@@ -14,10 +14,10 @@ model = dict(
     test_cfg=dict(max_testing_views=25),
 )
 # Single frames, in training of three segments, to a 2D network.
-train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
-train_pipeline[1].num_segments = val_pipeline[1].num_segments = 3
-test_pipeline = _base_.test_pipeline
-train_pipeline[1].clip_len = val_pipeline[1].clip_len = test_pipeline[1].clip_len = 1
+frame = dict(_base_.train_clip, clip_len=1, num_segments=3)
+train_pipeline = [_base_.open_video, frame, *_base_.train_frames]
+val_pipeline = [_base_.open_video, dict(frame, test_mode=True), *_base_.val_frames]
+test_pipeline = [_base_.open_video, dict(_base_.test_clips, clip_len=1), *_base_.test_frames]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from artnet_mm.datasets.synthetic import motion_clip
+from artnet_mm.selection import select
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,15 +45,29 @@ def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 2
             ),
         }
     options['train_dataloader.batch_size'] = 2
-    options['test_dataloader.dataset.pipeline.1.num_clips'] = num_clips
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    place = cfg.test_pipeline.index(step_of(cfg.test_pipeline, 'UniformClipSampler'))
+    options[f'test_dataloader.dataset.pipeline.{place}.num_clips'] = num_clips
     return options
 
 
+def step_of(pipeline: list[dict], kind: str) -> dict:
+    """The step of a type."""
+    (step,) = (step for step in pipeline if step['type'] == kind)
+    return step
+
+
 def tiny_config(
-    name: str, clips: Path, work_dir: Path, num_clips: int = 25, **options: object
+    name: str,
+    clips: Path,
+    work_dir: Path,
+    num_clips: int = 25,
+    split: str | None = None,
+    frames: bool = False,
+    **options: object,
 ) -> Config:
     """The config of that name on the clips of the ``clips`` fixture."""
-    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    cfg = select(Config.fromfile(ROOT / 'configs' / f'{name}.py'), split, frames)
     tiny = tiny_options(clips, name, num_clips)
     cfg.merge_from_dict({**tiny, 'work_dir': str(work_dir), 'load_from': None, **options})
     return cfg

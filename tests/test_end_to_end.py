@@ -20,7 +20,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from artnet_mm.compat import prediction_of
 
-from .helpers import ROOT, as_arguments, run_tool, tiny_options
+from .helpers import ROOT, as_arguments, run_tool, step_of, tiny_options
 
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
 
@@ -95,7 +95,7 @@ def test_tested_and_asked_alike(killed_and_resumed, arguments, clips, tmp_path):
     assert len(dumped) == 10
 
     cfg = Config.fromfile(TOY)
-    cfg.test_pipeline[1].num_clips = 2
+    step_of(cfg.test_pipeline, 'UniformClipSampler').num_clips = 2
     model = init_recognizer(cfg, str(checkpoint), device='cpu')
     for video in sorted((clips / 'videos_val').iterdir())[:2]:
         scores, _ = prediction_of(inference_recognizer(model, str(video)).to_dict())

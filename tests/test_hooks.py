@@ -15,12 +15,10 @@ from .helpers import tiny_config
 def run(clips, tmp_path_factory):
     """Function that runs a leaf of that name and split and returns its Runner and its log."""
 
-    def run(name, load_from=None, split='1', test=False, **options):
+    def run(name, load_from=None, split=None, test=False, **options):
         work_dir = tmp_path_factory.mktemp(name)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv('SPLIT', split)
-            one = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 10}
-            cfg = tiny_config(name, clips, work_dir, num_clips=1, **one, **options)
+        one = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 10}
+        cfg = tiny_config(name, clips, work_dir, num_clips=1, split=split, **one, **options)
         cfg.load_from = load_from and str(load_from)
         cfg.default_hooks.checkpoint.interval = 1
         cfg.experiment_name = work_dir.name

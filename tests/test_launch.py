@@ -136,11 +136,13 @@ def test_weights_of_another_split_are_refused_before_anything_starts(clips, tmp_
 
 
 @pytest.mark.parametrize('name', ['ucf101', 'hmdb51'])
-def test_the_work_dir_names_config_and_split(name, monkeypatch):
-    monkeypatch.setenv('SPLIT', '3')
+def test_the_work_dir_names_config_and_split(name):
     path = str(ROOT / f'configs/c3d_r18_{name}.py')
     args = Namespace(config=path, cfg_options=None, launcher='none', work_dir=None)
+    args.split, args.frames = '3', False
     assert load_config(args).work_dir == f'work_dirs/c3d_r18_{name}/split3'
+    args.split = None
+    assert load_config(args).work_dir == f'work_dirs/c3d_r18_{name}/split1'
     args.config = str(ROOT / 'configs/artnet_r18_d_kinetics.py')
     assert load_config(args).work_dir == 'work_dirs/artnet_r18_d_kinetics'
     args.work_dir = 'mine'

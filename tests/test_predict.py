@@ -23,8 +23,10 @@ def config(tmp_path_factory):
     path = tmp_path_factory.mktemp('config') / 'toy.py'
     path.write_text(
         f"_base_ = ['{TOY}']\n"
-        'test_pipeline = _base_.test_pipeline\n'
-        'test_pipeline[1].num_clips = 2\n'
+        'test_pipeline = [\n'
+        '    {**step, "num_clips": 2} if "num_clips" in step else step\n'
+        '    for step in _base_.test_pipeline\n'
+        ']\n'
     )
     return path
 

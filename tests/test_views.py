@@ -20,7 +20,7 @@ from artnet_mm.datasets.synthetic import motion_clip, write_video
 from artnet_mm.datasets.views import Crops, TestProtocol
 from artnet_mm.models import ClipPreprocessor, ClipRecognizer3D
 
-from .helpers import ROOT, settled_toy, tiny_config
+from .helpers import ROOT, settled_toy, step_of, tiny_config
 
 SAMPLER = dict(type='UniformClipSampler', clip_len=4, num_clips=5)
 PACK = dict(type='PackActionInputs')
@@ -200,7 +200,8 @@ def test_a_stock_decoder_in_place_of_ours_gives_the_same_frames(tmp_path):
     path = write(tmp_path / 'video.mp4', 20)
     pipeline = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py').test_pipeline
     expected = Compose(pipeline)(video(path))['inputs']
-    pipeline[0], pipeline[3] = dict(type='DecordInit'), dict(type='DecordDecode')
+    stock = {'ClipDecordInit': dict(type='DecordInit'), 'ClipDecode': dict(type='DecordDecode')}
+    pipeline = [stock.get(step['type'], step) for step in pipeline]
     found = Compose(pipeline)(video(path))['inputs']
     assert torch.equal(found['imgs'], expected['imgs'])
     assert expected['imgs'].shape[1:] == (128, 170, 3)
@@ -222,7 +223,7 @@ def test_a_batch_of_videos_of_unequal_length_has_the_scores_of_one_at_a_time(tmp
     model = settled_toy().eval()
     assert type(model) is ClipRecognizer3D
     pipeline = Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').test_pipeline
-    pipeline[1].num_clips = 2
+    step_of(pipeline, 'UniformClipSampler').num_clips = 2
     samples = []
     for number, frames in enumerate((5, 20, 33)):
         clip = motion_clip(label=number, seed=number, num_frames=frames)
@@ -277,8 +278,8 @@ def test_channels_last_changes_the_memory_format_alone():
     assert outputs[1].is_contiguous(memory_format=torch.channels_last_3d)
 
 
-def test_folders_of_images_go_through_the_same_leaf(clips, tmp_path, monkeypatch):
-    """FRAMES=1, with the frames of the clips as PNG, gives the videos' own predictions."""
+def test_folders_of_images_go_through_the_same_leaf(clips, tmp_path):
+    """--frames, with the frames of the clips as PNG, gives the videos' own predictions."""
     names = [line.split() for line in (clips / 'val_list_videos.txt').read_text().splitlines()]
     lines = []
     for name, label in names:
@@ -291,12 +292,11 @@ def test_folders_of_images_go_through_the_same_leaf(clips, tmp_path, monkeypatch
         lines.append(f'{folder.name} {number} {label}\n')
     (tmp_path / 'list.txt').write_text(''.join(lines))
     scores = []
-    for frames in ('0', '1'):
-        monkeypatch.setenv('FRAMES', frames)
-        cfg = tiny_config('artnet_r18_d_kinetics', clips, tmp_path, num_clips=2)
+    for frames in (False, True):
+        cfg = tiny_config('artnet_r18_d_kinetics', clips, tmp_path, num_clips=2, frames=frames)
         cfg.experiment_name = f'frames{frames}'
         dataset = cfg.test_dataloader.dataset
-        if frames == '1':
+        if frames:
             assert cfg.train_dataloader.dataset.data_root == 'data/kinetics400_frames/'
             dataset.ann_file, dataset.filename_tmpl = str(tmp_path / 'list.txt'), 'img_{:05d}.png'
             dataset.data_prefix = dict(img=str(tmp_path / 'data'))

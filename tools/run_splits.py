@@ -1,4 +1,4 @@
-"""Fine-tune and test on all three splits, print their mean: tools/run_splits.py CONFIG GPUS ..."""
+"""Fine-tune and test on all splits, print their mean: tools/run_splits.py CONFIG GPUS ..."""
 
 import argparse
 import os
@@ -13,7 +13,6 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-SPLITS = ('1', '2', '3')
 FIGURES = ('top1', 'top5', 'avg', 'mean1')
 
 
@@ -24,11 +23,12 @@ def run(script: str, split: str, *arguments: object) -> None:
         SystemExit: If it fails.
     """
     words = [str(word) for word in arguments]
-    print(f'$ SPLIT={split} tools/{script} {" ".join(words)}', flush=True)
+    words += ['--split', split]
+    print(f'$ tools/{script} {" ".join(words)}', flush=True)
     python = [sys.executable] if script.endswith('.py') else []
     command = [*python, str(ROOT / 'tools' / script), *words]
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'  # the same python
-    result = subprocess.run(command, env={**os.environ, 'SPLIT': split, 'PATH': path})
+    result = subprocess.run(command, env={**os.environ, 'PATH': path})
     if result.returncode:
         raise SystemExit(f'error: tools/{script} failed on split {split}; the same command resumes')
 
@@ -43,8 +43,9 @@ def main() -> None:
     args = parser.parse_args()
     work_dir = args.work_dir or Path('work_dirs', Path(args.config).stem)
     cfg = Config.fromfile(args.config)
-    if 'split' not in cfg:
-        raise SystemExit(f'error: {args.config} has no "split": its data set is not divided')
+    splits = list(cfg.get('selections', {}).get('split', ()))
+    if not splits:
+        raise SystemExit(f'error: the data set of {args.config} is not divided into splits')
     options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
     given = dict(option.split('=', 1) for option in args.cfg_options or ())
     iterations = given.get('train_cfg.max_iters', cfg.train_cfg.max_iters)
@@ -53,9 +54,9 @@ def main() -> None:
     def places(split: str) -> list:
         return ['--work-dir', folders[split], *options]
 
-    folders = {split: work_dir / f'split{split}' for split in SPLITS}
+    folders = {split: work_dir / f'split{split}' for split in splits}
     weights = {split: folder / f'iter_{iterations}.pth' for split, folder in folders.items()}
-    untrained = [split for split in SPLITS if not weights[split].exists()]
+    untrained = [split for split in splits if not weights[split].exists()]
     for split in untrained:  # what cannot work is said before hours of work
         run('train.py', split, args.config, '--check', '--resume', *places(split))
     for split in untrained:
@@ -63,7 +64,7 @@ def main() -> None:
 
     table = Table('split', 'top-1', 'top-5', 'Avg', 'class mean', 'videos', title=args.config)
     metrics = []
-    for split in SPLITS:
+    for split in splits:
         dump = folders[split] / 'scores.pkl'
         if not dump.exists() or dump.stat().st_mtime < weights[split].stat().st_mtime:
             words = [args.config, weights[split], args.gpus, '--dump', *places(split)]

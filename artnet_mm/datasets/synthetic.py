@@ -77,7 +77,7 @@ def texture(rng: np.random.RandomState, size: int, kind: int | None = None) -> n
         for _ in range(int(3 * (size / period) ** 2 / 4)):
             centre, radius = rng.randint(0, size, 2), int(rng.uniform(0.2, 0.6) * period)
             cv2.circle(pattern, centre.tolist(), radius, rng.uniform(0.3, 1), -1, cv2.LINE_AA)
-    elif kind == 'bricks':  # of random brightness
+    elif name == 'bricks':  # of random brightness
         cells = rng.uniform(size=(size // 8 + 2, size // 12 + 2)).astype(np.float32)
         pattern = cells[(y // 8).astype(int), (x // 12).astype(int)]
     else:

@@ -1,7 +1,6 @@
 """Measured figures beside the paper's, from the catalogue and dumped scores."""
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +9,13 @@ from mmengine.config import Config
 from mmengine.fileio import load
 
 from .. import ROOT
+from ..selection import select
 from .fusion import WEIGHTS, WEIGHTS_NOTE, Scores, accuracy, fuse, read_scores
 
 FIGURES = {'Top 1': 'top1', 'Top 5': 'top5', 'Avg': 'avg'}
 """The catalogue's names of figures, and those of ``VideoAccuracy``."""
 LABELS = {'Top 1': 'top-1', 'Top 5': 'top-5', 'Avg': 'Avg', 'Test Avg': 'test Avg'}
-SPLITS = (1, 2, 3)
+SPLITS = ('1', '2', '3')
 SECTIONS = {  # title, figures that the table has, remark
     2: ('Table 2: building blocks, Kinetics-400 validation', FIGURES, ''),
     3: ('Table 3: two streams, Kinetics-400 validation', FIGURES, WEIGHTS_NOTE),
@@ -107,7 +107,7 @@ def read_catalogue() -> list[dict]:
 
 def sections_of(experiments: Iterable[dict]) -> list[Section]:
     """The tables, in order; an experiment stands in each that lists it."""
-    members = {place: [] for place in SECTIONS}
+    members: dict[object, list[dict]] = {place: [] for place in SECTIONS}
     for experiment in experiments:
         for place in experiment['Tables']:
             members[place].append(experiment)
@@ -161,16 +161,8 @@ def list_hash(scores: Iterable[Scores]) -> str:
     return hashlib.sha256(''.join(sorted(lines)).encode()).hexdigest()[:8]
 
 
-def _config(name: str, split: int | None = None) -> Config:
-    """A config; where there are several splits, the environment chooses one."""
-    before = os.environ.get('SPLIT')
-    os.environ['SPLIT'] = str(split)
-    try:
-        return Config.fromfile(ROOT / f'configs/{name}.py')
-    finally:
-        del os.environ['SPLIT']
-        if before is not None:
-            os.environ['SPLIT'] = before
+def _config(name: str, split: str | None = None) -> Config:
+    return select(Config.fromfile(ROOT / f'configs/{name}.py'), split)
 
 
 def _read(dump: Path, cfg: Config) -> Scores:

@@ -12,8 +12,7 @@ test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline, **val_videos)
 
 # Faces differ more than motion clips, and letters are alike.
 train_cfg = dict(max_iters=1000, val_interval=250)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].end = 1000
+param_scheduler = [_base_.warm_up, dict(_base_.cosine, end=1000)]
 
 study = dict(
     title='Spoken letters: AVLetters',

@@ -23,8 +23,7 @@ folds = {
 
 # Faces differ more than motion clips, and letters are alike.
 train_cfg = dict(max_iters=800, val_interval=200)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].end = 800
+param_scheduler = [_base_.warm_up, dict(_base_.cosine, end=800)]
 
 study = dict(
     title='Words of unseen speakers: MIRACL-VC1',

@@ -14,3 +14,4 @@ val_images = dict(_delete_=True, img='videos_val')
 train_dataloader = dict(dataset=dict(data_prefix=train_images, **dataset))
 val_dataloader = dict(dataset=dict(data_prefix=val_images, **dataset))
 test_dataloader = dict(dataset=dict(data_prefix=val_images, **dataset))
+selections = dict(_delete_=True)  # flow is images

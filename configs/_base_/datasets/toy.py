@@ -1,15 +1,26 @@
 # Motion clips that artnet_mm.datasets.synthetic writes; frames 86 x 64, clips of 16 x 56 x 56.
 _base_ = ['kinetics400_rgb.py']
 data_root = 'data/toy/'
-
-train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
-test_pipeline = _base_.test_pipeline
-train_pipeline[2].scale = val_pipeline[2].scale = None
-test_pipeline[3].scale = test_pipeline[4].scale = None
-test_pipeline[1].num_clips = 10
-train_pipeline[3].input_size = val_pipeline[3].crop_size = 56
-train_pipeline[3].scales = (1, 0.875, 0.75)
-train_pipeline[4].scale = (56, 56)
+decode = dict(type='ClipDecode', scale=None)
+train_pipeline = [
+    _base_.open_video,
+    _base_.train_clip,
+    decode,
+    dict(_base_.random_crop, input_size=56, scales=(1, 0.875, 0.75)),
+    dict(_base_.resize_crop, scale=(56, 56)),
+    _base_.flip,
+    *_base_.pack,
+]
+centre_crop = dict(_base_.centre_crop, crop_size=56)
+val_pipeline = [_base_.open_video, _base_.val_clip, decode, centre_crop, *_base_.pack]
+test_pipeline = [
+    _base_.open_video,
+    dict(_base_.test_clips, num_clips=10),
+    _base_.share_frames,
+    dict(decode, in_order=True),
+    dict(_base_.resize_frames, scale=None),
+    _base_.pack_frames,
+]
 
 videos = dict(data_root=data_root, num_classes=10)
 val_videos = dict(ann_file='val_list_videos.txt', **videos)
@@ -24,3 +35,4 @@ test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **val
 
 val_evaluator = dict(num_videos=None)
 test_evaluator = val_evaluator
+selections = dict(_delete_=True)

@@ -13,14 +13,27 @@ model = dict(
     cls_head=dict(in_channels=64, dropout_ratio=0),
     data_preprocessor=dict(crop_size=crop),
 )
-train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
-test_pipeline = _base_.test_pipeline
-train_pipeline[2].scale = val_pipeline[2].scale = size
-test_pipeline[3].scale = test_pipeline[4].scale = size
-train_pipeline[3].input_size = val_pipeline[3].crop_size = crop
-train_pipeline[3].scales = (1, 0.875, 0.75)
-train_pipeline[4].scale = (crop, crop)
-test_pipeline[1].num_clips = 1
+decode = dict(_base_.decode, scale=size)
+train_pipeline = [
+    _base_.open_video,
+    _base_.train_clip,
+    decode,
+    dict(_base_.random_crop, input_size=crop, scales=(1, 0.875, 0.75)),
+    dict(_base_.resize_crop, scale=(crop, crop)),
+    _base_.flip,
+    *_base_.pack,
+]
+centre_crop = dict(_base_.centre_crop, crop_size=crop)
+val_pipeline = [_base_.open_video, _base_.val_clip, decode, centre_crop, *_base_.pack]
+test_pipeline = [
+    _base_.open_video,
+    dict(_base_.test_clips, num_clips=1),
+    _base_.share_frames,
+    dict(decode, in_order=True),
+    dict(_base_.resize_frames, scale=size),
+    _base_.pack_frames,
+]
+selections = dict(_delete_=True)
 
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(batch_size=16, sampler=dict(stratified=True), **loader)
@@ -29,7 +42,6 @@ test_dataloader = loader
 val_evaluator = dict(num_videos=None)
 test_evaluator = val_evaluator
 train_cfg = dict(max_iters=400, val_interval=100)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].end = 400
+param_scheduler = [_base_.warm_up, dict(_base_.cosine, end=400)]
 default_hooks = dict(checkpoint=None)
 log_level = 'ERROR'
