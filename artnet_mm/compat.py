@@ -141,45 +141,17 @@ def init_cpu_distributed(cfg) -> None:
 def register_checkpoint_loader() -> None:
     """Have MMEngine load every checkpoint with ``weights_only=True``.
 
-    Files go through :func:`load_from_local`: MMEngine's own loader leaves
+    Files go through :func:`checkpoints.load`: MMEngine's own loader leaves
     ``weights_only`` to torch's default and the environment, and torch's errors do
     not name the file. Downloads (http, https, open-mmlab) go through torch.hub,
     whose default is still False. Goes when MMEngine passes ``weights_only=True``.
     """
     from mmengine.runner import checkpoint
 
-    checkpoint.CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+    from .checkpoints import load
+
+    checkpoint.CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
     checkpoint.load_url = partial(torch.hub.load_state_dict_from_url, weights_only=True)
-
-
-def load_from_local(filename: str, map_location: str | None = None) -> dict:
-    """Load a checkpoint file; nothing in it is ever executed.
-
-    Args:
-        filename (str): Path of the file.
-        map_location (str, optional): As for ``torch.load``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If it is cut short, no checkpoint, or holds more than
-            tensors and plain data.
-    """
-    filename = os.path.expanduser(filename)
-    if not os.path.isfile(filename):
-        raise FileNotFoundError(f'checkpoint {filename} does not exist')
-    try:
-        loaded = torch.load(filename, map_location=map_location, weights_only=True)
-        if not isinstance(loaded, dict):
-            raise TypeError(f'it holds a {type(loaded).__name__}, not a dict')
-        return loaded
-    except Exception as error:  # unpickling strange bytes raises nearly anything
-        # Not torch's whole text: it advises weights_only=False.
-        lines = str(error).split('Check the documentation')[0].strip().splitlines()
-        reason = lines[-1] if lines else type(error).__name__
-        raise RuntimeError(
-            f'checkpoint {filename} is cut short, or holds more than tensors and plain data, '
-            f'and was not loaded: {reason}'
-        ) from None
 
 
 def prediction_of(sample: dict) -> tuple[torch.Tensor, int]:

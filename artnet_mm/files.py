@@ -1,5 +1,6 @@
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all, and their hashes."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,7 +8,7 @@ from pathlib import Path
 
 
 def aside(path: str | Path) -> Path:
-    """Where a file is written before it is whole; with its suffix, which tells writers the form."""
+    """Temporary path next to ``path``; it keeps the suffix, by which writers choose the format."""
     path = Path(path)
     return path.with_name(f'unfinished_{path.name}')
 
@@ -48,3 +49,12 @@ def write_whole(path: str | Path, text: str) -> None:
     """
     with whole_file(path) as place:
         place.write_text(text, encoding='utf-8')
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex digits."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

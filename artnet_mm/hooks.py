@@ -1,11 +1,9 @@
 """What a run may start from, go on with and end as."""
 
 import logging
-from collections.abc import Iterator
 
 import torch
 from mmaction.registry import HOOKS
-from mmengine.config import Config
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
@@ -14,40 +12,7 @@ from mmengine.runner import Runner
 
 from .datasets.clip_datasets import CheckedList, lists_in
 from .models import switch_to_deploy
-
-
-def _splits(cfg: Config, *dataloaders: str) -> Iterator[tuple[str, str]]:
-    """(data set, split) of data loaders, where their ``metainfo`` says it."""
-    nested = [(cfg.get(key) or {}).get('dataset') or {} for key in dataloaders]
-    while nested:
-        dataset = nested.pop(0)
-        nested += [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets', ())
-        if split := (dataset.get('metainfo') or {}).get('split'):
-            yield tuple(map(str, split))
-
-
-def refuse_other_splits(meta: dict, cfg: Config) -> None:
-    """Refuse weights that have seen test videos of a run's own split.
-
-    Args:
-        meta (dict): ``meta`` of the checkpoint.
-        cfg (Config): Config of the run.
-
-    Raises:
-        ValueError: If the checkpoint was trained on another split of its data set.
-    """
-    for name, split in _splits(cfg, 'train_dataloader', 'test_dataloader'):
-        others = sorted({s for n, s in trained_on(meta) if n == name and s != split})
-        if others:
-            raise ValueError(
-                f'the checkpoint was trained on split {", ".join(others)} of {name}, which '
-                f'holds test videos of split {split}: start from weights that saw no {name}'
-            )
-
-
-def trained_on(meta: dict) -> list[tuple[str, str]]:
-    """(data set, split) of all that a checkpoint was trained on, oldest first."""
-    return [tuple(map(str, split)) for split in meta.get('trained_on', ())]
+from .splits import refuse_other_splits, splits_of, trained_on
 
 
 def _enumerate(keys: list[str], shown: int = 4) -> str:
@@ -127,7 +92,7 @@ class CheckpointGuardHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Record the splits that the weights have seen."""
-        seen = [*self._trained_on, *_splits(runner.cfg, 'train_dataloader')]
+        seen = [*self._trained_on, *splits_of(runner.cfg, 'train_dataloader')]
         checkpoint['meta']['trained_on'] = list(dict.fromkeys(seen))
 
 

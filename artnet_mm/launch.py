@@ -13,6 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from . import compat
+from .checkpoints import ForgetCheckpointHook
 from .selection import select
 
 # What gloo and NCCL say of a process that ended or hangs.
@@ -42,7 +43,9 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Parse the arguments of a tool that runs a config in one process or several."""
-    parser.add_argument('--check', action='store_true', help='check data and config, then stop')
+    parser.add_argument('--check', action='store_true', help='make all checks, then stop')
+    # torchrun.sh has made them in a process of its own.
+    parser.add_argument('--checked', action='store_true', help=argparse.SUPPRESS)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -88,6 +91,7 @@ def run(cfg: Config, method: str) -> bool:
     """
     compat.init_cpu_distributed(cfg)
     runner = Runner.from_cfg(cfg)
+    runner.register_hook(ForgetCheckpointHook())
     try:
         getattr(runner, method)()
     except OSError as error:

@@ -5,11 +5,8 @@ in a sample depends on the seed of the run and on the position of the sample in 
 random in a step on the seed and the iteration, so that nothing has to be restored.
 """
 
-import logging
-import os.path as osp
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
@@ -19,11 +16,10 @@ from mmaction.registry import HOOKS, LOOPS
 from mmengine.dist import all_reduce_params
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.logging import MessageHub, print_log
+from mmengine.logging import MessageHub
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from . import compat
 from .datasets.seeding import RestartableSampler, seed_all, seed_of
 from .files import whole_file
 
@@ -177,86 +173,3 @@ class WholeFileBackend(LocalBackend):
                 f'{path} cannot be written: {error.strerror} ({len(obj) / 1e6:.0f} MB; '
                 f'{shutil.disk_usage(path.parent).free / 1e6:.0f} MB of the disk are free)',
             ) from error
-
-
-def _load_whole(path: Path) -> dict:
-    checkpoint = compat.load_from_local(str(path), map_location='cpu')
-    if zipfile.is_zipfile(path):  # torch compares no checksums
-        try:
-            with zipfile.ZipFile(path) as file:
-                damaged = file.testzip()
-        except zipfile.BadZipFile as error:
-            damaged = str(error)
-        if damaged:
-            raise RuntimeError(f'checkpoint {path} is damaged: {damaged}')
-    return checkpoint
-
-
-def check_resumable(path: str | Path) -> None:
-    """Check that a checkpoint is one that a run can go on from.
-
-    Args:
-        path (str | Path): Its path; remote ones are not looked at.
-
-    Raises:
-        FileNotFoundError: If it is missing.
-        RuntimeError: If it cannot be loaded, or is damaged.
-        ValueError: If it has weights only, as the best checkpoints of a run have.
-    """
-    if '://' not in str(path) and 'optimizer' not in _load_whole(Path(path)):
-        raise ValueError(
-            f'{path} holds no state of the optimizer, so that no run can go on from it: resume an '
-            'iter_*.pth, or start a new run from its weights (load_from)'
-        )
-
-
-def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The last checkpoint of a run that is whole.
-
-    Those that are cut short or damaged, as a machine leaves them that loses its power,
-    are named and passed over.
-
-    Args:
-        work_dir (str | Path): Work dir of the run.
-
-    Returns:
-        Path: The checkpoint; None if there are none at all.
-
-    Raises:
-        RuntimeError: If none of them can be loaded, or they are gone.
-    """
-    marker = Path(work_dir, 'last_checkpoint')
-    text = marker.read_text(errors='replace').strip() if marker.is_file() else ''
-    named = Path(text)
-    # A work dir may have been moved; checkpoints may be elsewhere (CheckpointHook's out_dir).
-    places = (Path(work_dir), named.parent)
-    folder = next((place for place in places if osp.isfile(place / named.name)), places[0])
-    numbered: dict[int, Path] = {}
-    form = re.fullmatch(r'(.*?)\d+(\D*)', named.name)  # filename_tmpl of CheckpointHook
-    forms = [re.escape(form[1]) + r'(\d+)' + re.escape(form[2])] if form else []
-    for pattern in (*forms, r'(?:iter|epoch)_(\d+)\.pth'):
-        if numbered or not folder.is_dir():
-            break
-        for path in folder.iterdir():
-            if found := re.fullmatch(pattern, path.name):
-                numbered[int(found[1])] = path
-    # Those beyond the one that is named are of an earlier run.
-    last = next((number for number, path in numbered.items() if path.name == named.name), None)
-    candidates = [numbered[n] for n in sorted(numbered, reverse=True) if last is None or n <= last]
-    for path in candidates:
-        try:
-            _load_whole(path)
-        except RuntimeError as error:
-            print_log(f'{error}; trying the checkpoint before it', level=logging.WARNING)
-        else:
-            return path
-    if candidates:
-        raise RuntimeError(
-            f'no checkpoint of {work_dir} can be loaded: remove them, or name another work dir, '
-            'to start anew'
-        )
-    if text:
-        raise RuntimeError(
-            f'{marker} names {text[:200]!r}, but there is no checkpoint: remove it to start anew'
-        )
-    return None

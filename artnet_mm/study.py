@@ -29,10 +29,10 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from .checks import check_config
 from .datasets.synthetic import write_dataset
 from .evaluation.cost import count
 from .files import write_whole
-from .preflight import check
 from .processes import console
 from .processes import run as run_all
 
@@ -233,7 +233,7 @@ def prepare(study: Study, runs: list[Run]) -> None:
             write_dataset(root, **arguments)
             write_whole(written, text)
     for run in {run.condition: run for run in runs}.values():
-        check(study.config_of(run), LOADERS)
+        check_config(study.config_of(run), LOADERS)
 
 
 def carry_out(study: Study, runs: list[Run], jobs: int) -> dict[Run, str]:

@@ -15,10 +15,9 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from artnet_mm.checks import check_config, show_checks
 from artnet_mm.datasets.synthetic import write_dataset
-from artnet_mm.preflight import check
 from artnet_mm.processes import process
-from artnet_mm.rehearsal import examine
 
 from .helpers import tiny_config
 
@@ -79,8 +78,8 @@ def examine_one(folder: str, seed: str, run: bool = False) -> tuple[str, str]:
         done = mutate(spoilt, rng)
         try:
             cfg = Config(spoilt)
-            check(cfg, LOADERS)
-            examine(cfg, LOADERS)
+            check_config(cfg, LOADERS)
+            show_checks(cfg, LOADERS)
         except SystemExit as end:
             return ('wrong' if str(end).startswith('error: ') else 'no error line'), done
         if not run:

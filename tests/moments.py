@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
 from artnet_mm import files
+from artnet_mm.checks import trial_run
 from artnet_mm.datasets import clip_datasets
 from artnet_mm.datasets.seeding import SeededIndex
 
@@ -72,8 +73,8 @@ read = clip_datasets.CheckedList.prepare_data
 
 
 def note_and_read(self, idx):
-    rehearsed = MMLogger.get_current_instance().instance_name.startswith('rehearsal')
-    if isinstance(idx, SeededIndex) and not rehearsed and not self.test_mode:
+    trial = MMLogger.get_current_instance().instance_name.startswith(trial_run.NAME)
+    if isinstance(idx, SeededIndex) and not trial and not self.test_mode:
         with open(DECODED, 'a') as file:
             file.write(f'{int(idx)}\n')
     return read(self, idx)

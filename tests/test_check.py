@@ -1,16 +1,19 @@
-"""tools/check.py: what is fine and what is not, before the long work."""
+"""Checks of a run before the long work, and the tools that make them."""
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from mmaction.registry import DATASETS
+from mmaction.registry import DATASETS, MODELS
 from torch.utils.data import Dataset
 
-from artnet_mm import rehearsal
-from artnet_mm.rehearsal import Examination
+from artnet_mm import checks
+from artnet_mm.checks.config import SHARED_MEMORY
+from artnet_mm.checks.findings import CHECKS, Doubtful, Status, check
 
 from .helpers import ROOT, as_arguments, run_tool, tiny_config, tiny_options
 
@@ -20,19 +23,23 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 @pytest.fixture
 def findings(clips, tmp_path):
-    """Function that examines the toy leaf on tiny clips: findings by subject."""
+    """Function that checks the toy leaf on tiny clips: findings by subject."""
 
-    def examine(change=None, **options):
+    def make(change=None, **options):
         cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path / 'run', **options)
         if change:
             change(cfg)
-        return {finding.subject: finding for finding in Examination(cfg, LOADERS)}
+        return {finding.subject: finding for finding in checks.findings(cfg, LOADERS)}
 
-    return examine
+    return make
+
+
+def of_status(findings: dict, status: Status) -> dict[str, str]:
+    return {name: found.message for name, found in findings.items() if found.status is status}
 
 
 def wrong(findings: dict) -> dict[str, str]:
-    return {name: found.message for name, found in findings.items() if found.fine is False}
+    return of_status(findings, Status.WRONG)
 
 
 @DATASETS.register_module()
@@ -52,7 +59,7 @@ class EveryFifth(Dataset):
 
 def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
     found = findings(**{'train_dataloader.num_workers': 3})
-    assert all(finding.fine for finding in found.values()), wrong(found)
+    assert all(finding.status is Status.OK for finding in found.values()), wrong(found)
     assert found['train_dataloader'].message == (
         '20 samples, of which 3 were read: 1 x 3 x 16 x 56 x 56'
     )
@@ -72,7 +79,11 @@ def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
         ({'train_dataloader.dataset.ann_file': 'no.txt'}, 'train_dataloader', 'no.txt does not'),
         ({'val_dataloader.dataset.num_classes': 9}, 'val_dataloader', 'is 9, but model.cls_head'),
         ({'model.backbone.depth': 19}, 'network', 'depth must be one of'),
-        ({'model.cls_head.in_channels': 7}, 'a training step', 'cannot be multiplied'),
+        (
+            {'model.cls_head.in_channels': 7},
+            'network',
+            'in_channels is 7, but the backbone gives 64',
+        ),
         ({'optim_wrapper.optimizer.lr': 'fast'}, 'a training step', ''),
         ({'default_hooks.checkpoint.max_keep_ckpts': 1}, 'checkpoints', 'keep 2 or more'),
         ({'default_hooks.checkpoint.max_keep_ckpts': 10**8}, 'checkpoints', 'keep fewer'),
@@ -208,7 +219,7 @@ def test_what_would_train_is_not_called_wrong(findings, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     found = findings(change)
     assert not wrong(found)
-    assert {name for name, finding in found.items() if finding.fine is None} == doubtful
+    assert of_status(found, Status.DOUBTFUL).keys() == doubtful
     assert {path.name for path in tmp_path.iterdir()} <= {'list.txt'}
 
 
@@ -223,7 +234,7 @@ def test_what_may_be_meant_is_only_pointed_out(findings, clips, tmp_path, monkey
             'optim_wrapper.accumulative_counts': 3,
         }
     )
-    doubtful = {name: finding.message for name, finding in found.items() if finding.fine is None}
+    doubtful = of_status(found, Status.DOUBTFUL)
     assert doubtful.keys() == {'versions', 'train_dataloader', 'checkpoints'}
     assert 'its 3D convolutions are slow' in doubtful['versions']
     assert re.search(r'; \d+ others cannot be read', doubtful['train_dataloader'])
@@ -231,20 +242,73 @@ def test_what_may_be_meant_is_only_pointed_out(findings, clips, tmp_path, monkey
 
 
 def test_the_tools_print_a_table_and_fail_before_anything_is_written(clips, tmp_path):
+    checkpoint = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict={}), checkpoint)
     arguments = ['--work-dir', tmp_path / 'run', '--cfg-options']
     options = tiny_options(clips)
     result = run_tool('check.py', TOY, *arguments, *as_arguments(options))
-    assert len(re.findall(r'^fine +', result.stdout, flags=re.MULTILINE)) == 13
+    assert len(re.findall(r'^ok +', result.stdout, flags=re.MULTILINE)) == 13
     options['model.cls_head.in_channels'] = 7
-    for tool in ('check.py', 'train.py'):
-        result = run_tool(tool, TOY, *arguments, *as_arguments(options), check=False)
+    doors = ['check.py', TOY], ['train.py', TOY], ['test.py', TOY, checkpoint, '--check']
+    for tool, *words in doors:
+        result = run_tool(tool, *words, *arguments, *as_arguments(options), check=False)
         assert result.returncode == 1
-        assert re.search(r'^wrong +a training step', result.stdout, flags=re.MULTILINE)
-        assert 'error: a training step: RuntimeError: mat1 and mat2' in result.stderr
+        assert re.search(r'^wrong +network', result.stdout, flags=re.MULTILINE)
+        assert 'cls_head.in_channels is 7, but the backbone gives 64' in result.stderr
         assert not (tmp_path / 'run').exists()
 
 
 def test_shared_memory_is_that_of_all_processes(findings, monkeypatch):
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '1000000')
     found = wrong(findings(**{'train_dataloader.num_workers': 1}))
-    assert f'MB needed in {rehearsal.SHARED_MEMORY}' in found['train_dataloader: shared memory']
+    assert f'MB needed in {SHARED_MEMORY}' in found['train_dataloader: shared memory']
+
+
+def test_a_check_of_ones_own_is_one_function(findings):
+    """Its place in the table and what becomes of its errors follow."""
+
+    @check('moon', loader='val_dataloader')
+    def moon(run):
+        raise Doubtful(f'full, with {len(run.samples["val_dataloader"])} samples')
+
+    @check('{}: tides', each_loader=True)
+    def tides(run, key):
+        raise KeyError(key)
+
+    try:
+        found = findings()
+    finally:
+        del CHECKS[-2:]
+    assert found['moon'][1:3] == (Status.DOUBTFUL, 'full, with 3 samples')
+    for key in LOADERS:
+        assert found[f'{key}: tides'][1:3] == (Status.WRONG, f"KeyError: '{key}'")
+
+
+OPENED = """
+import atexit, os, runpy, sys
+from collections import Counter
+
+opened, process = Counter(), os.getpid()
+
+def note(event, arguments):
+    if event == 'open' and os.getpid() == process and 'r' in str(arguments[1]):
+        opened[os.path.basename(str(arguments[0]))] += 1
+
+sys.addaudithook(note)
+atexit.register(lambda: print('opened', opened['train_list_videos.txt'], opened['weights.pth']))
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def test_before_and_in_a_run_the_list_and_the_checkpoint_are_read_once(clips, tmp_path):
+    cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path)
+    weights = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), weights)
+    options = {**tiny_options(clips), 'load_from': str(weights), 'train_cfg.max_iters': 1}
+    words = ['--work-dir', tmp_path / 'run', '--cfg-options', *as_arguments(options)]
+    command = [sys.executable, '-c', OPENED, ROOT / 'tools/train.py', TOY, *words]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == 'opened 1 1'

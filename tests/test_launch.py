@@ -11,8 +11,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from artnet_mm.checks.config import check_config, check_dataloader
 from artnet_mm.launch import load_config
-from artnet_mm.preflight import check, check_dataloader
 
 from .helpers import ROOT
 
@@ -91,7 +91,7 @@ def test_frames_need_a_model_that_makes_views_of_them(change, clips):
 
 def test_a_tool_ends_with_one_line(clips):
     with pytest.raises(SystemExit, match=r'^error: .*none\.txt does not exist'):
-        check(config(clips, ann_file='none.txt'), ('train_dataloader', 'val_dataloader'))
+        check_config(config(clips, ann_file='none.txt'), ('train_dataloader', 'val_dataloader'))
 
 
 @pytest.mark.parametrize('wrap', [lambda d: dict(dataset=d, times=2), lambda d: dict(datasets=[d])])
@@ -130,9 +130,9 @@ def test_weights_of_another_split_are_refused_before_anything_starts(clips, tmp_
     cfg = config(clips, metainfo=dict(split=('toys', '2')))
     cfg.load_from = str(tmp_path / 'first.pth')
     with pytest.raises(SystemExit, match='error: the checkpoint was trained on split 1 of toys'):
-        check(cfg, ('train_dataloader',))
+        check_config(cfg, ('train_dataloader',))
     cfg.train_dataloader.dataset.metainfo.split = ('toys', '1')
-    check(cfg, ('train_dataloader',))
+    check_config(cfg, ('train_dataloader',))
 
 
 @pytest.mark.parametrize('name', ['ucf101', 'hmdb51'])

@@ -16,8 +16,8 @@ from mmengine.registry import Registry
 from packaging.requirements import Requirement
 
 from artnet_mm import ROOT as INSTALLED_ROOT
+from artnet_mm.checks.config import check_dataloader
 from artnet_mm.datasets.synthetic import CLASSES, motion_clip, write_video
-from artnet_mm.preflight import check_dataloader
 from artnet_mm.versions import REQUIREMENTS
 
 from .helpers import ROOT, settled_toy

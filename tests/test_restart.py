@@ -14,8 +14,8 @@ from mmaction.registry import DATA_SAMPLERS, DATASETS
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.fileio import get_file_backend
 
+from artnet_mm.checkpoints import check_resumable, latest_checkpoint
 from artnet_mm.datasets.seeding import SeededIndex
-from artnet_mm.restart import check_resumable, latest_checkpoint
 
 ITERS = 8  # of the fixture's runs
 SEED = ('--seed', 3)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from artnet_mm.zoo import save_checkpoint
+from artnet_mm import checkpoints
 from artnet_mm.zoo.convert import convert
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     try:
         conversion = convert(args.source)
         checkpoint = dict(state_dict=conversion.state_dict, meta=conversion.meta)
-        save_checkpoint(checkpoint, args.out)
+        checkpoints.save(checkpoint, args.out)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     print(*conversion.notes, f'written to {args.out}', sep='\n')

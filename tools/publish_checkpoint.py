@@ -9,8 +9,8 @@ import argparse
 import re
 from pathlib import Path
 
-from artnet_mm.compat import load_from_local
-from artnet_mm.zoo import save_checkpoint, sha256_of
+from artnet_mm import checkpoints
+from artnet_mm.files import sha256_of
 
 META = ('dataset_meta', 'trained_on', 'experiment_name', 'mmengine_version', 'iter', 'time')
 
@@ -28,13 +28,13 @@ def publish(source: Path, name: str, folder: Path) -> Path:
     """
     if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9._-]*', name):
         raise ValueError(f'{name!r} is no name of letters, digits, ".", "_" and "-"')
-    checkpoint = load_from_local(str(source), map_location='cpu')
+    checkpoint = checkpoints.load(source)
     weights = checkpoint.get('state_dict')
     if not weights:
         raise ValueError(f'{source} holds no state_dict')
     meta = {key: value for key, value in (checkpoint.get('meta') or {}).items() if key in META}
     unfinished = folder / f'{name}.part'
-    save_checkpoint(dict(state_dict=weights, meta=meta), unfinished)
+    checkpoints.save(dict(state_dict=weights, meta=meta), unfinished)
     return unfinished.replace(folder / f'{name}-{sha256_of(unfinished)[:8]}.pth')
 
 

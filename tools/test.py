@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
+from artnet_mm.checks import check_config, show_checks
+from artnet_mm.checks.config import leaves
 from artnet_mm.files import aside
 from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
-from artnet_mm.preflight import check, leaves
 
 DATALOADERS = ('test_dataloader',)
 
@@ -45,8 +46,9 @@ def main() -> None:
         evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
         dumper = dict(type='DumpResults', out_file_path=str(aside(dump)))
         cfg.test_evaluator = [*evaluators, dumper]
-    check(cfg, DATALOADERS)
+    check_config(cfg, DATALOADERS)
     if args.check:
+        show_checks(cfg, DATALOADERS)
         return
     if args.dump:
         dump.parent.mkdir(parents=True, exist_ok=True)

@@ -18,10 +18,9 @@ if [ "$DEVICES" -gt 0 ] && [ "$PROCESSES" -gt "$DEVICES" ]; then
 fi
 # What cannot work is said once, before the processes start.
 LOCAL_WORLD_SIZE=$PROCESSES python "$TOOLS/$SCRIPT" "${@:3}" --check
-export CHECKED_BY_TORCHRUN_SH=1
 if [ "$DEVICES" -eq 0 ]; then
     echo "no CUDA device: $PROCESSES processes on the CPU, through gloo" >&2
 fi
 exec python -m torch.distributed.run --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
-    --nproc_per_node="$PROCESSES" "$TOOLS/$SCRIPT" "${@:3}" --launcher pytorch
+    --nproc_per_node="$PROCESSES" "$TOOLS/$SCRIPT" "${@:3}" --launcher pytorch --checked

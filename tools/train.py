@@ -4,10 +4,9 @@ import argparse
 import os
 from pathlib import Path
 
+from artnet_mm.checkpoints import check_resumable, latest_checkpoint
+from artnet_mm.checks import check_config, show_checks
 from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
-from artnet_mm.preflight import check
-from artnet_mm.rehearsal import examine
-from artnet_mm.restart import check_resumable, latest_checkpoint
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -74,12 +73,12 @@ def main() -> None:
             f'error: {cfg.work_dir} has the checkpoints of another run: --resume goes on with it, '
             'another --work-dir keeps it, and removing that folder starts anew'
         )
-    check(cfg, DATALOADERS)
+    check_config(cfg, DATALOADERS)
     # Once: torchrun.sh has done it, Slurm's and MPI's first process does it.
     ranks = map(os.environ.get, ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
     first = not any(rank and int(rank) for rank in ranks)
-    if args.check or (first and 'CHECKED_BY_TORCHRUN_SH' not in os.environ):
-        examine(cfg, DATALOADERS)
+    if args.check or (first and not args.checked):
+        show_checks(cfg, DATALOADERS)
     if not args.check:
         run(cfg, 'train')
 

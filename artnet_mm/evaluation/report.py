@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.fileio import load
@@ -145,7 +145,7 @@ def find_dumps(work_dirs: Iterable[Path], names: Collection[str]) -> dict[tuple[
             folder, kind = dump.parent, {'scores.pkl': '', 'test_scores.pkl': 'test'}.get(dump.name)
             if folder.name in {f'split{split}' for split in SPLITS} and kind == '':
                 kind = folder.name
-            owner = folder.parent if kind in folder.name and kind else folder
+            owner = folder.parent if kind and kind in folder.name else folder
             kept = [path.stem for path in sorted(folder.glob('*.py'))]
             name = next((name for name in (owner.name, *kept) if name in names), None)
             if name is None or kind is None:
@@ -195,13 +195,15 @@ def measure(experiment: dict, found: Mapping[tuple[str, str], Path]) -> dict:
     """
     names = experiment.get('Streams') or [experiment['Name']]
     splits = SPLITS if experiment['Tables'] == [6] else (None,)
-    results, fusions, metrics, expected = [], [], {}, 0
+    results, fusions, expected = [], [], 0
+    metrics: dict[str, Any] = {}
     for split in splits:
         kind = f'split{split}' if split else ''
         if any((name, kind) not in found for name in names):
             continue
         configs = {name: _config(name, split) for name in names}
-        streams = {found[name, kind]: _read(found[name, kind], configs[name]) for name in names}
+        dumps = {name: found[name, kind] for name in names}
+        streams = {str(dump): _read(dump, configs[name]) for name, dump in dumps.items()}
         # Videos that a stream lacks are left out, and show in the number of videos.
         fusions.append(fuse(streams, WEIGHTS[: len(streams)], allow_missing=True))
         results.append(accuracy(fusions[-1]))

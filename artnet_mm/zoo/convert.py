@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..files import sha256_of
 from ..models.square_pool import POOLING_WEIGHT
-from . import sha256_of
 from .caffe import Layer, read_network
 
 _RELEASED_ARTNET = re.compile(r'112_artnet_(tsn_)?resnet_18_kinetics\.caffemodel')

@@ -17,10 +17,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress
 
-from .. import __version__
-from ..compat import load_from_local
-from ..files import write_whole
-from . import save_checkpoint, sha256_of
+from .. import __version__, checkpoints
+from ..files import sha256_of, write_whole
 
 PREFIX = 'artnet://'
 SERVER = 'http://mcg.nju.edu.cn/models/ARTNet'  # plain HTTP is all that the authors offer
@@ -215,7 +213,7 @@ def _provide(place: _Place, timeout: float) -> None:
     file = source if source.exists() else _download(place, timeout)
     try:
         if source == checkpoint:
-            load_from_local(str(file))
+            checkpoints.load(file)
         else:
             from .convert import convert
 
@@ -234,7 +232,7 @@ def _provide(place: _Place, timeout: float) -> None:
     for note in (f'{source} is converted to {checkpoint}', *conversion.notes):
         print_log(note, logger='current')
     meta = {**conversion.meta, 'converted_from': source.name}
-    save_checkpoint(dict(meta=meta, state_dict=conversion.state_dict), checkpoint)
+    checkpoints.save(dict(meta=meta, state_dict=conversion.state_dict), checkpoint)
     write_whole(_beside(checkpoint, 'sha256'), _provenance(place))
 
 
@@ -279,4 +277,4 @@ def fetch(name: str, timeout: float = TIMEOUT) -> Path:
 @CheckpointLoader.register_scheme(prefixes=PREFIX, force=True)
 def load_from_artnet(filename: str, map_location: str | None = None) -> dict:
     """Load ``artnet://NAME`` wherever MMEngine takes a checkpoint; see :func:`fetch`."""
-    return load_from_local(str(fetch(filename.removeprefix(PREFIX))), map_location)
+    return checkpoints.load(fetch(filename.removeprefix(PREFIX)), map_location)

@@ -1,18 +1,31 @@
-"""What is wrong with the config or the lists of a run, without building anything."""
+"""Checks of the config, the data and the machine of a run."""
 
+import copy
+import os
 import os.path as osp
+import shutil
+from typing import Any
 
+import numpy as np
 import torch
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.logging import MMLogger
 from mmengine.registry import Registry, init_default_scope
+from torch.utils.data import DataLoader
 
-from . import compat
-from .datasets.clip_datasets import CheckedList
-from .hooks import refuse_other_splits
-from .models import ClipPreprocessor, ClipRecognizer2D, ClipRecognizer3D
-from .zoo import hub
+from .. import checkpoints
+from ..datasets.clip_datasets import CheckedList, lists_in
+from ..models import ClipPreprocessor, ClipRecognizer2D, ClipRecognizer3D
+from ..splits import refuse_other_splits
+from ..zoo import hub
+from .findings import CheckedRun, Doubtful, arrays, check, in_words
 
+NUM_READ = 3
+"""Samples of a list that are read."""
+SHARED_MEMORY = '/dev/shm'
+"""Where workers of a data loader put their batches."""
 README_DATA = 'README.md, section "Data", tells how to get it'
 
 
@@ -121,7 +134,7 @@ def check_settings(cfg: Config) -> None:
     if checkpoint.startswith(hub.PREFIX):  # downloaded once, before there are many processes
         checkpoint = str(hub.fetch(checkpoint.removeprefix(hub.PREFIX)))
     if checkpoint and '://' not in checkpoint:
-        meta = compat.load_from_local(checkpoint, map_location='cpu').get('meta') or {}
+        meta = checkpoints.load(checkpoint, keep=True).get('meta') or {}
         refuse_other_splits(meta, cfg)
     optim_wrapper = (cfg.get('optim_wrapper') or {}).get('type')
     if not torch.cuda.is_available():
@@ -131,14 +144,109 @@ def check_settings(cfg: Config) -> None:
             raise ValueError('sync_bn needs a GPU a process, and torch sees none')
 
 
-def in_words(error: Exception) -> str:
-    """An error in words; its kind where the words do not say enough."""
-    kind = '' if isinstance(error, OSError | ValueError) else type(error).__name__
-    return ': '.join(filter(None, (kind, str(error))))
+def can_be_shortened(dataset: dict) -> bool:
+    """Whether a data set is one of BaseDataset's kind, maybe in MMEngine's own wrappers."""
+    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets') or ()
+    known = (ConcatDataset, RepeatDataset, ClassBalancedDataset) if inner else (BaseDataset,)
+    return builds(dataset, DATASETS, *known) and all(map(can_be_shortened, inner))
 
 
-def check(cfg: Config, dataloaders: tuple[str, ...]) -> None:
-    """Check what a run needs, without reading samples or building anything.
+def take_one_clip(run: CheckedRun, dataset: dict) -> None:
+    """Have one clip per video tested where the device is slow."""
+    for _, leaf in leaves(dataset, ''):
+        for step in leaf.get('pipeline') or () if not run.cuda else ():
+            if 'num_clips' in step:
+                step['num_clips'] = 1
+
+
+def _check_labels(run: CheckedRun, dataset: object) -> None:
+    """Check labels of MMAction2's own data sets; ours have checked theirs."""
+    classes = (run.cfg.model.get('cls_head') or {}).get('num_classes', float('inf'))
+    lists = lists_in(dataset, BaseDataset)
+    for part in (part for part in lists if not isinstance(part, CheckedList)):
+        for index in range(len(part)):
+            label = part.get_data_info(index).get('label')
+            if isinstance(label, int) and label >= classes:
+                raise ValueError(
+                    f'sample {index} of {part.ann_file} has label {label}, but '
+                    f'model.cls_head.num_classes is {classes}'
+                )
+
+
+@check('versions')
+def versions(run: CheckedRun) -> str:
+    """Releases that are known to be wrong."""
+    found = f'torch {torch.__version__}'
+    if torch.__version__.startswith('2.9.'):
+        raise (RuntimeError if run.cuda else Doubtful)(
+            f'{found}: with cuDNN 9.8 to 9.14 its 3D convolutions are slow under mixed '
+            'precision, and wrong in places; install another one'
+        )
+    return found
+
+
+@check('settings')
+def settings(run: CheckedRun) -> str:
+    """Checkpoint and devices."""
+    init_default_scope(run.cfg.get('default_scope', 'mmaction'))
+    MMLogger.get_instance('checks').setLevel('WARNING')
+    check_settings(run.cfg)
+    return f'on {torch.cuda.get_device_name() if run.cuda else "the CPU"}'
+
+
+@check('{}', each_loader=True)
+def samples(run: CheckedRun, key: str) -> str:
+    """The list of a data loader and some of its samples."""
+    check_dataloader(run.cfg, key)
+    config = copy.deepcopy(run.cfg[key].dataset)
+    parts = leaves(config, key)
+    for _, leaf in parts if can_be_shortened(config) else ():
+        leaf['max_refetch'] = NUM_READ
+    if key == 'test_dataloader':
+        take_one_clip(run, config)
+    dataset = DATASETS.build(config)
+    if not len(dataset):
+        raise ValueError(f'{key}.dataset has no samples')
+    _check_labels(run, dataset)
+    indices = np.unique(np.linspace(0, len(dataset) - 1, NUM_READ).astype(int)).tolist()
+    run.samples[key] = [dataset[index] for index in indices]
+    wrapped = parts[0][0] != key
+    run.indices[key] = list(range(NUM_READ)) if wrapped else indices
+    first, number = run.samples[key][0], len(run.samples[key])
+    shapes = ', '.join(' x '.join(map(str, value.shape)) for value in arrays(first))
+    message = f'{len(dataset)} samples, of which {number} were read: {shapes}'
+    if failed := sum(part.broken.failed for part in lists_in(dataset)):
+        raise Doubtful(f'{message}; {failed} others cannot be read, as said above')
+    return message
+
+
+@check('{}: shared memory', each_loader=True)
+def shared_memory(run: CheckedRun, key: str) -> str:
+    """Room for the batches that the workers of a data loader hold ready."""
+    loader = run.cfg[key]
+    kept = ('batch_size', 'num_workers', 'persistent_workers', 'prefetch_factor', 'timeout')
+    any_data: Any = NUM_READ * [0]
+    DataLoader(any_data, **{k: loader[k] for k in kept if k in loader})  # has its own rules
+    batches = loader.get('num_workers', 0) * (loader.get('prefetch_factor') or 2)
+    if not batches:
+        return 'none needed without workers'
+    if key not in run.samples:
+        raise Doubtful('not tried, as no samples could be read')
+    size = max(sum(value.nbytes for value in arrays(s)) for s in run.samples[key])
+    processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    needed = size * loader.get('batch_size', 1) * batches * processes
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    message = f'{needed / 1e6:.0f} MB needed in {SHARED_MEMORY}, {free / 1e6:.0f} MB free'
+    if needed > free:
+        raise ValueError(
+            f'{message}: give the container more (docker run --shm-size or --ipc=host), or '
+            f'set a lower {key}.num_workers or prefetch_factor'
+        )
+    return message
+
+
+def check_config(cfg: Config, dataloaders: tuple[str, ...]) -> None:
+    """Check config, lists and checkpoint of a run, which takes no network and no sample.
 
     Args:
         cfg (Config): Config of the run, complete.
