@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
 
 from . import compat
-from .datasets.clip_datasets import CheckedList
+from .datasets.clip_datasets import ClipDataset
 from .hooks import refuse_other_splits
 from .models import ClipPreprocessor, ClipRecognizer2D, ClipRecognizer3D
 from .zoo import hub
@@ -84,7 +84,7 @@ def check_dataloader(cfg: Config, key: str) -> None:
                 'ClipRecognizer3D or ClipRecognizer2D, and a model.data_preprocessor of type '
                 'ClipPreprocessor with a crop_size'
             )
-        if builds(dataset, DATASETS, CheckedList):
+        if builds(dataset, DATASETS, ClipDataset):
             infos = DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True}).load_data_list()
             unlabeled = sum(info['label'] < 0 for info in infos)
             if unlabeled and key == 'val_dataloader':

@@ -29,7 +29,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from torch.utils.data import DataLoader
 
-from .datasets.clip_datasets import CheckedList, lists_in
+from .datasets.clip_datasets import ClipDataset, lists_in
 from .preflight import builds, check_dataloader, check_settings, in_words, leaves
 
 READ = 3  # samples of a list that are read
@@ -185,7 +185,7 @@ class Examination:
         self.indices[key] = list(range(READ)) if wrapped else indices
         shapes = ', '.join(' x '.join(map(str, value.shape)) for value in _arrays(samples[0]))
         message = f'{len(dataset)} samples, of which {len(samples)} were read: {shapes}'
-        if failed := sum(part.broken.failed for part in lists_in(dataset)):
+        if failed := sum(part.broken_samples.failed for part in lists_in(dataset)):
             raise Doubt(f'{message}; {failed} others cannot be read, as said above')
         return message
 
@@ -193,7 +193,7 @@ class Examination:
         """Those of MMAction2's own data sets; our lists have checked theirs."""
         classes = (self.cfg.model.get('cls_head') or {}).get('num_classes', float('inf'))
         lists = lists_in(dataset, BaseDataset)
-        for part in (part for part in lists if not isinstance(part, CheckedList)):
+        for part in (part for part in lists if not isinstance(part, ClipDataset)):
             for index in range(len(part)):
                 label = part.get_data_info(index).get('label')
                 if isinstance(label, int) and label >= classes:

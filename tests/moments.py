@@ -68,7 +68,7 @@ class MomentHook(Hook):
             send(signal.SIGKILL)
 
 
-read = clip_datasets.CheckedList.prepare_data
+read = clip_datasets.ClipDataset.prepare_data
 
 
 def note_and_read(self, idx):
@@ -79,4 +79,4 @@ def note_and_read(self, idx):
     return read(self, idx)
 
 
-clip_datasets.CheckedList.prepare_data = note_and_read
+clip_datasets.ClipDataset.prepare_data = note_and_read
