@@ -10,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 
-from .datasets.clip_datasets import CheckedList, lists_in
+from .datasets.clip_datasets import ClipDataset, lists_in
 from .models import switch_to_deploy
 from .splits import refuse_other_splits, splits_of, trained_on
 
@@ -232,14 +232,14 @@ class BrokenSamplesHook(Hook):
         """Go on from the counts of a run that is resumed."""
         if runner.iter:
             for dataset, state in zip(self._lists(runner), self._loaded):
-                dataset.broken.load_state_dict(state)
+                dataset.broken_samples.load_state_dict(state)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the counts into a checkpoint."""
-        checkpoint['broken_samples'] = [d.broken.state_dict() for d in self._lists(runner)]
+        checkpoint['broken_samples'] = [d.broken_samples.state_dict() for d in self._lists(runner)]
 
     @staticmethod
-    def _lists(runner: Runner) -> list[CheckedList]:
+    def _lists(runner: Runner) -> list[ClipDataset]:
         return list(lists_in(runner.train_dataloader.dataset))
 
     def after_train_iter(
@@ -254,7 +254,7 @@ class BrokenSamplesHook(Hook):
         if not runner.distributed or not (self.every_n_train_iters(runner, self.interval) or last):
             return
         for dataset in self._lists(runner):
-            for index in dataset.broken.share():
+            for index in dataset.broken_samples.share():
                 runner.logger.warning(
                     f'cannot read a clip from {dataset.name_of(index)} in another process; '
                     'another sample takes its place'

@@ -198,7 +198,7 @@ def outcomes_of_lists(count: int, seed: int, folder: Path) -> Counter:
     for number in range(count):
         rng = random.Random(f'{seed} {number}')
         kind = rng.choice(('ClipVideoDataset', 'ClipRawframeDataset'))
-        columns = len(DATASETS.get(kind).columns) - 1
+        columns = 1 + DATASETS.get(kind).has_frames
         data, test_mode = strange_list(columns, rng), rng.random() < 0.5
         outcome = check_list(data, kind, test_mode, folder / 'list.txt')
         outcomes[outcome] += 1

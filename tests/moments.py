@@ -69,7 +69,7 @@ class MomentHook(Hook):
             send(signal.SIGKILL)
 
 
-read = clip_datasets.CheckedList.prepare_data
+read = clip_datasets.ClipDataset.prepare_data
 
 
 def note_and_read(self, idx):
@@ -80,4 +80,4 @@ def note_and_read(self, idx):
     return read(self, idx)
 
 
-clip_datasets.CheckedList.prepare_data = note_and_read
+clip_datasets.ClipDataset.prepare_data = note_and_read

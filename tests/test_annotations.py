@@ -1,7 +1,5 @@
 """Lists from official split files and from folders, on tiny ones written here."""
 
-import os
-
 import pytest
 
 from artnet_mm.datasets import ClipVideoDataset
@@ -13,6 +11,7 @@ from artnet_mm.datasets.annotations import (
     read_ucf101,
     write_lists,
 )
+from artnet_mm.datasets.lists import ListLine
 
 from .helpers import run_tool
 
@@ -92,10 +91,12 @@ def test_ucf101_labels_are_those_of_the_class_index_from_zero(ucf101):
     assert classes == ['YoYo', 'HandstandPushups']
     assert sorted(lists) == [f'ucf101_{p}_split{n}' for p in ('test', 'train') for n in (1, 2, 3)]
     assert lists['ucf101_train_split2'] == [
-        ('YoYo/v_YoYo_g02_c01.avi', 0),
-        ('HandstandPushups/v_HandStandPushups_g02_c01.avi', 1),
+        ListLine('YoYo/v_YoYo_g02_c01.avi', 0),
+        ListLine('HandstandPushups/v_HandStandPushups_g02_c01.avi', 1),
     ]
-    assert lists['ucf101_test_split3'] == [('HandstandPushups/v_HandStandPushups_g03_c02.avi', 1)]
+    assert lists['ucf101_test_split3'] == [
+        ListLine('HandstandPushups/v_HandStandPushups_g03_c02.avi', 1)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_split_file_that_is_not_text_is_named(ucf101):
 
 def test_a_video_may_be_trained_on_in_one_split_and_tested_on_in_another(ucf101):
     write(ucf101, {'testlist03.txt': 'YoYo/v_YoYo_g01_c01.avi\n'})
-    assert read_ucf101(ucf101)[0]['ucf101_test_split3'] == [('YoYo/v_YoYo_g01_c01.avi', 0)]
+    assert read_ucf101(ucf101)[0]['ucf101_test_split3'] == [ListLine('YoYo/v_YoYo_g01_c01.avi', 0)]
 
 
 def test_hmdb51_labels_are_by_sorted_class_and_unused_videos_are_left_out(hmdb51):
@@ -139,10 +140,13 @@ def test_hmdb51_labels_are_by_sorted_class_and_unused_videos_are_left_out(hmdb51
     assert classes == ['sword', 'sword_exercise']
     assert sorted(lists) == [f'hmdb51_{p}_split{n}' for p in ('test', 'train') for n in (1, 2, 3)]
     assert lists['hmdb51_train_split1'] == [
-        ('sword/(HQ)_a&b_#1!.x.avi', 0),
-        ('sword_exercise/e_1.avi', 1),
+        ListLine('sword/(HQ)_a&b_#1!.x.avi', 0),
+        ListLine('sword_exercise/e_1.avi', 1),
     ]
-    assert lists['hmdb51_test_split2'] == [('sword/b;c_2.avi', 0), ('sword_exercise/d_2.avi', 1)]
+    assert lists['hmdb51_test_split2'] == [
+        ListLine('sword/b;c_2.avi', 0),
+        ListLine('sword_exercise/d_2.avi', 1),
+    ]
 
 
 @pytest.mark.parametrize('line', ['a.avi 3', 'a.avi', 'a b.avi 1'])
@@ -165,12 +169,12 @@ def test_kinetics_csvs_are_known_by_a_word_in_their_names(kinetics):
     assert classes == CLASSES
     assert lists == {
         TRAIN: [
-            ('shooting_goal_(soccer)/-abc_d_000007_000017.mp4', 2),
-            ('arm,_wrestling/_x-y_000100_000110.mp4', 0),
-            ("massaging_person's_head/zz_000005_000015.mp4", 1),
+            ListLine('shooting_goal_(soccer)/-abc_d_000007_000017.mp4', 2),
+            ListLine('arm,_wrestling/_x-y_000100_000110.mp4', 0),
+            ListLine("massaging_person's_head/zz_000005_000015.mp4", 1),
         ],
-        VAL: [('arm,_wrestling/v1_000000_000010.mp4', 0)],
-        TEST: [('-t_000003_000013.mp4', -1)],
+        VAL: [ListLine('arm,_wrestling/v1_000000_000010.mp4', 0)],
+        TEST: [ListLine('-t_000003_000013.mp4', -1)],
     }
 
 
@@ -217,10 +221,10 @@ def test_each_class_of_a_folder_is_split_by_itself(tmp_path):
     touch(tmp_path, 'run/._00.MP4', '.cache/a.mp4', 'notes/a.txt')
     lists, classes = read_folder(tmp_path)
     assert classes == ['box ing', 'run']
-    assert lists['train'][0] == ('box ing/deep/er/1.avi', 0)  # the only one of its class
-    assert [label for _, label in lists['train']] == [0] + [1] * 8
-    assert [label for _, label in lists['val']] == [1, 1]
-    runs = sorted(path for part in lists.values() for path, _ in part)[1:]
+    assert lists['train'][0] == ListLine('box ing/deep/er/1.avi', 0)  # the only one of its class
+    assert [line.label for line in lists['train']] == [0] + [1] * 8
+    assert [line.label for line in lists['val']] == [1, 1]
+    runs = sorted(line.path for part in lists.values() for line in part)[1:]
     assert runs == [f'run/{i:02d}.MP4' for i in range(10)]
 
     assert read_folder(tmp_path)[0] == lists
@@ -231,7 +235,9 @@ def test_each_class_of_a_folder_is_split_by_itself(tmp_path):
     assert len(read_folder(tmp_path, test_share=0.99)[0]['train']) == 2
     touch(tmp_path, *(f'climb/{i}.mp4' for i in range(5)))
     more = read_folder(tmp_path)[0]['val']
-    assert [path for path, _ in more if path[0] == 'r'] == [path for path, _ in lists['val']]
+    assert [line.path for line in more if line.path[0] == 'r'] == [
+        line.path for line in lists['val']
+    ]
 
 
 @pytest.mark.parametrize('part', ['val', 'test'])
@@ -240,8 +246,12 @@ def test_a_folder_that_has_parts_keeps_them_and_the_labels_of_train(tmp_path, pa
     touch(tmp_path, '.cache/a.mp4', 'notes.txt')
     assert read_folder(tmp_path) == (
         {
-            'train': [('train/a/2.mp4', 0), ('train/b/1.mp4', 1), ('train/c/3.webm', 2)],
-            'val': [(f'{part}/c/1.mp4', 2)],
+            'train': [
+                ListLine('train/a/2.mp4', 0),
+                ListLine('train/b/1.mp4', 1),
+                ListLine('train/c/3.webm', 2),
+            ],
+            'val': [ListLine(f'{part}/c/1.mp4', 2)],
         },
         ['a', 'b', 'c'],
     )
@@ -282,8 +292,10 @@ def test_official_paths_become_those_of_the_files_there(tmp_path, ucf101):
     touch(tmp_path, 'v_HandStandPushups_g01_c01.avi')  # not in its class
     touch(tmp_path, 'videos_train/YoYo/a.avi')  # a layout of Kinetics alone
     kept, missing = keep_existing(lists, tmp_path)
-    assert kept['ucf101_train_split1'] == [('YoYo/v_YoYo_g01_c01.mp4', 0)]
-    assert kept['ucf101_test_split1'] == [('HandstandPushups/v_HandStandPushups_g01_c02.AVI', 1)]
+    assert kept['ucf101_train_split1'] == [ListLine('YoYo/v_YoYo_g01_c01.mp4', 0)]
+    assert kept['ucf101_test_split1'] == [
+        ListLine('HandstandPushups/v_HandStandPushups_g01_c02.AVI', 1)
+    ]
     assert missing['ucf101_train_split1'] == ['HandstandPushups/v_HandStandPushups_g01_c01.avi']
     assert missing['ucf101_test_split1'] == []
 
@@ -317,9 +329,9 @@ def test_kinetics_clips_are_found_by_name_below_the_folder_of_their_part(tmp_pat
     )
     kept, missing = keep_existing(lists, tmp_path, by_name=True)
     assert kept == {
-        TRAIN: [(f'shooting goal (soccer)/{clip}.mkv', 2), ('_x-y.webm', 0)],
-        VAL: [('v1_000000_000010.mp4', 0)],
-        TEST: [('-t_000003_000013.mp4', -1)],
+        TRAIN: [ListLine(f'shooting goal (soccer)/{clip}.mkv', 2), ListLine('_x-y.webm', 0)],
+        VAL: [ListLine('v1_000000_000010.mp4', 0)],
+        TEST: [ListLine('-t_000003_000013.mp4', -1)],
     }
     assert missing == {TRAIN: ["massaging_person's_head/zz_000005_000015.mp4"], VAL: [], TEST: []}
 
@@ -338,9 +350,9 @@ def test_kinetics_clips_in_one_folder_are_found_wherever_they_are(tmp_path, kine
     touch(tmp_path, 'a/zz_000005_000015.mp4', 'b/c/v1.mp4', 't/-t.mp4')
     kept, missing = keep_existing(lists, tmp_path, by_name=True)
     assert kept == {
-        TRAIN: [('a/zz_000005_000015.mp4', 1)],
-        VAL: [('b/c/v1.mp4', 0)],
-        TEST: [('t/-t.mp4', -1)],
+        TRAIN: [ListLine('a/zz_000005_000015.mp4', 1)],
+        VAL: [ListLine('b/c/v1.mp4', 0)],
+        TEST: [ListLine('t/-t.mp4', -1)],
     }
     assert len(missing[TRAIN]) == 2
 
@@ -350,7 +362,7 @@ def test_kinetics_clips_in_one_folder_are_found_wherever_they_are(tmp_path, kine
 
 
 def test_two_kinetics_clips_are_not_one_file(tmp_path):
-    lists = {TRAIN: [('a/id_000000_000010.mp4', 0), ('a/id_000020_000030.mp4', 0)]}
+    lists = {TRAIN: [ListLine('a/id_000000_000010.mp4', 0), ListLine('a/id_000020_000030.mp4', 0)]}
     touch(tmp_path, 'a/id.mp4')
     with pytest.raises(ValueError, match=r'a/id\.mp4 .* is the same video as a/id\.mp4'):
         keep_existing(lists, tmp_path, by_name=True)
@@ -358,33 +370,19 @@ def test_two_kinetics_clips_are_not_one_file(tmp_path):
 
 @pytest.mark.parametrize('name', ['a\nb', 'a\u2028b', ' a', 'a\udcff'])
 def test_a_name_that_would_break_a_list_is_refused_before_writing(tmp_path, name):
-    with pytest.raises(ValueError, match='rename it'):
-        write_lists(tmp_path / 'out', {'train': [(f'{name}/1.mp4', 0)]}, ['a'], {})
+    with pytest.raises(ValueError, match='cannot be a line of a list: rename'):
+        write_lists(tmp_path / 'out', {'train': [ListLine(f'{name}/1.mp4', 0)]}, ['a'], {})
     assert not (tmp_path / 'out').exists()
 
 
-def test_kinetics_split_files_are_relative_links_or_copies(tmp_path, kinetics, monkeypatch):
-    def no_links(*args, **kwargs):
-        raise OSError('symbolic link privilege not held')
-
+def test_lists_have_their_lines_and_unlabeled_ones_no_number(tmp_path, kinetics):
     lists, classes = read_kinetics400(kinetics)
-    out = tmp_path / 'out'
     for _ in range(2):  # the second time over the first
-        write_lists(out, lists, classes, {})
-        assert os.readlink(out / 'kinetics400_train_split1.txt') == f'{TRAIN}.txt'
-        assert os.readlink(out / 'kinetics400_test_split1.txt') == f'{VAL}.txt'
-    linked = lists_in(out)
-    assert linked[f'{TEST}.txt'] == '-t_000003_000013.mp4\n'
-    assert linked['kinetics400_test_split1.txt'] == 'arm,_wrestling/v1_000000_000010.mp4 0\n'
-
-    monkeypatch.setattr(os, 'symlink', no_links)  # a platform without them
-    write_lists(out, lists, classes, {})
-    assert lists_in(out) == linked
-    assert not any(path.is_symlink() for path in out.iterdir())
-
-    del lists[VAL]
-    write_lists(tmp_path / 'train', lists, classes, {})
-    assert not (tmp_path / 'train/kinetics400_test_split1.txt').exists()
+        write_lists(tmp_path / 'out', lists, classes, {})
+    texts = lists_in(tmp_path / 'out')
+    assert texts.keys() == {'classes.txt', *(f'{name}.txt' for name in lists)}
+    assert texts[f'{TEST}.txt'] == '-t_000003_000013.mp4\n'
+    assert texts[f'{VAL}.txt'] == 'arm,_wrestling/v1_000000_000010.mp4 0\n'
 
 
 def load(list_file, num_classes, test_mode=False):
@@ -392,7 +390,7 @@ def load(list_file, num_classes, test_mode=False):
         ann_file=str(list_file), num_classes=num_classes, pipeline=[], test_mode=test_mode
     )
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    return [(info['filename'], info['label']) for info in infos]
+    return [ListLine(info['filename'], info['label']) for info in infos]
 
 
 def test_the_tool_writes_lists_that_the_dataset_reads(tmp_path, ucf101):
@@ -410,19 +408,14 @@ def test_the_tool_knows_the_layout_of_kinetics(tmp_path, kinetics):
     lists, _ = read_kinetics400(kinetics)
     videos, out = tmp_path / 'videos', tmp_path / 'out'
     for name, entries in lists.items():
-        touch(videos / f'videos_{name.split("_")[1]}', *(path for path, _ in entries))
+        touch(videos / f'videos_{name.split("_")[1]}', *(line.path for line in entries))
     result = run_tool('data/build_annotations.py', 'kinetics400', '--splits', kinetics,
                       '--videos', videos, '--out', out)  # fmt: skip
     assert 'warning: 3 classes, not 400' in result.stderr
-    assert sorted(lists_in(out)) == sorted(
-        ['classes.txt', 'kinetics400_train_split1.txt', 'kinetics400_test_split1.txt']
-        + [f'{name}.txt' for name in lists]
-    )
+    assert lists_in(out).keys() == {'classes.txt', *(f'{name}.txt' for name in lists)}
     assert (out / 'classes.txt').read_text().splitlines() == CLASSES
     for name, entries in lists.items():
         assert load(out / f'{name}.txt', 3, test_mode=name == TEST) == entries
-    assert load(out / 'kinetics400_train_split1.txt', 3) == lists[TRAIN]
-    assert load(out / 'kinetics400_test_split1.txt', 3) == lists[VAL]
 
 
 def test_the_tool_lists_what_is_there_and_names_what_is_missing(tmp_path, hmdb51):
@@ -441,7 +434,7 @@ def test_the_tool_lists_what_is_there_and_names_what_is_missing(tmp_path, hmdb51
         *(f'hmdb51_train_split{n}_missing.txt' for n in (1, 2)),
     }
     assert (out / 'hmdb51_train_split2_missing.txt').read_text() == 'sword_exercise/e_2.avi\n'
-    assert load(out / 'hmdb51_train_split2.txt', 2) == [('sword/(HQ)_a&b_#2!.x.mp4', 0)]
+    assert load(out / 'hmdb51_train_split2.txt', 2) == [ListLine('sword/(HQ)_a&b_#2!.x.mp4', 0)]
     assert load(out / 'hmdb51_test_split2.txt', 2) == read_hmdb51(hmdb51)[0]['hmdb51_test_split2']
 
 
@@ -455,7 +448,7 @@ def test_the_tool_lists_a_folder_of_ones_own(tmp_path):
     assert (tmp_path / 'out/classes.txt').read_text() == 'run\ntai chi\n'
     for part in ('train', 'val'):
         assert load(tmp_path / f'out/{part}.txt', 2) == lists[part]
-        assert [label for _, label in lists[part]] == [0, 0, 1, 1]
+        assert [line.label for line in lists[part]] == [0, 0, 1, 1]
 
 
 def test_the_tool_reports_an_error_in_one_line_and_writes_nothing(tmp_path, ucf101):

@@ -64,8 +64,8 @@ def test_workers_replace_what_cannot_be_read_and_name_it_once(listed, log, tmp_p
     drawn = [name for batch in loader for name in batch]
     good = sorted(os.listdir(tmp_path / 'videos'))
     assert len(drawn) == 70 and not set(drawn) & set(bad) and set(drawn) <= set(good)
-    assert dataset.broken.failed >= 4 * 5  # another draw may fail as well
-    assert dataset.broken.drawn == 70 + dataset.broken.failed
+    assert dataset.broken_samples.failed >= 4 * 5  # another draw may fail as well
+    assert dataset.broken_samples.drawn == 70 + dataset.broken_samples.failed
     lines = log()
     for name in bad:
         (line,) = (line for line in lines if f'videos/{name}: ' in line)

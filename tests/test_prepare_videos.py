@@ -23,7 +23,6 @@ from artnet_mm.datasets.preparation import (
     check_output_paths,
     parse_args,
     prepare,
-    read_list,
     read_lists,
 )
 from artnet_mm.datasets.synthetic import motion_clip, write_video
@@ -226,37 +225,9 @@ def test_other_settings_are_refused_where_there_are_results(data, tmp_path):
     assert not list(tmp_path.glob('videos/.part*'))
 
 
-@pytest.mark.parametrize(
-    'text, message',
-    [
-        ('a.mp4 0\na b.mp4\n', 'line 2: expected "<path> <label>", got \'a b.mp4\''),
-        ('a.mp4\t0\n', 'line 1: expected'),
-        ('\n', 'names no videos'),
-        (b'\xff\xfe', 'is not UTF-8'),
-    ],
-)
-def test_a_malformed_list_is_refused_naming_its_line(text, message, tmp_path):
-    path = tmp_path / 'list.txt'
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ValueError, match=message) as error:
-        read_list(path)
-    assert str(path) in str(error.value)
-
-
-def test_a_line_ends_with_a_label_or_is_a_path(tmp_path):
-    path = tmp_path / 'list.txt'
-    path.write_text('\ufeffa 1 b.mp4 2\n\n  c.mp4   03 \nd.mp4\n17\n', encoding='utf-8')
-    assert [tuple(entry) for entry in read_list(path)] == [
-        ('a 1 b.mp4 2', 'a 1 b.mp4', ['2']),
-        ('c.mp4   03', 'c.mp4', ['03']),
-        ('d.mp4', 'd.mp4', []),
-        ('17', '17', []),
-    ]
-
-
 def test_lists_and_folders_are_checked_before_any_work(data, tmp_path):
     lists, folder, out = [data / 'list.txt'], data / 'videos', tmp_path / 'out'
-    with pytest.raises(FileNotFoundError, match=r'list .*none\.txt does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'file .*none\.txt does not exist'):
         read_lists([data / 'none.txt'], folder, out)
     with pytest.raises(FileNotFoundError, match=r'folder of videos .*none does not exist'):
         read_lists(lists, data / 'none', out)
@@ -276,6 +247,7 @@ def test_lists_and_folders_are_checked_before_any_work(data, tmp_path):
         (['a.avi', 'a/b.avi'], r'a/b\.avi would be written into a, as a\.avi is'),
         (['/a.avi'], r'/a\.avi is not a path inside the folder of videos'),
         (['a/../../b.avi'], 'is not a path inside the folder of videos'),
+        (['a .avi'], "'a  0' cannot be a line of a list: rename 'a '"),
     ],
 )
 def test_results_that_would_meet_are_refused(paths, message):

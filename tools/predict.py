@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from artnet_mm.compat import prediction_of
+from artnet_mm.datasets.lists import read_classes
 from artnet_mm.datasets.videos import open_video, read_frames
 from artnet_mm.evaluation.metrics import REMEDY, out_of_proportion
 from artnet_mm.files import whole_file
@@ -17,7 +18,6 @@ import numpy as np
 import torch
 from mmaction.apis import inference_recognizer, init_recognizer
 from mmengine.config import Config
-from mmengine.fileio import list_from_file
 from mmengine.runner import load_checkpoint
 from rich.console import Console
 from rich.progress import track
@@ -43,7 +43,7 @@ def load_model(args: argparse.Namespace) -> tuple[torch.nn.Module, list[str]]:
     labels = range(model.cls_head.num_classes)
     names = loaded.get('meta', {}).get('dataset_meta', {}).get('classes')
     if args.classes:
-        names = list_from_file(args.classes, encoding='utf-8-sig')
+        names = read_classes(args.classes)
     names = list(names or [f'class {label}' for label in labels])
     if len(names) != len(labels):
         source = args.classes or args.checkpoint

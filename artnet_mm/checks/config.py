@@ -16,7 +16,7 @@ from mmengine.registry import Registry, init_default_scope
 from torch.utils.data import DataLoader
 
 from .. import checkpoints
-from ..datasets.clip_datasets import CheckedList, lists_in
+from ..datasets.clip_datasets import ClipDataset, lists_in
 from ..models import ClipPreprocessor, ClipRecognizer2D, ClipRecognizer3D
 from ..splits import refuse_other_splits
 from ..zoo import hub
@@ -97,7 +97,7 @@ def check_dataloader(cfg: Config, key: str) -> None:
                 'ClipRecognizer3D or ClipRecognizer2D, and a model.data_preprocessor of type '
                 'ClipPreprocessor with a crop_size'
             )
-        if builds(dataset, DATASETS, CheckedList):
+        if builds(dataset, DATASETS, ClipDataset):
             infos = DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True}).load_data_list()
             unlabeled = sum(info['label'] < 0 for info in infos)
             if unlabeled and key == 'val_dataloader':
@@ -163,7 +163,7 @@ def _check_labels(run: CheckedRun, dataset: object) -> None:
     """Check labels of MMAction2's own data sets; ours have checked theirs."""
     classes = (run.cfg.model.get('cls_head') or {}).get('num_classes', float('inf'))
     lists = lists_in(dataset, BaseDataset)
-    for part in (part for part in lists if not isinstance(part, CheckedList)):
+    for part in (part for part in lists if not isinstance(part, ClipDataset)):
         for index in range(len(part)):
             label = part.get_data_info(index).get('label')
             if isinstance(label, int) and label >= classes:
@@ -215,7 +215,7 @@ def samples(run: CheckedRun, key: str) -> str:
     first, number = run.samples[key][0], len(run.samples[key])
     shapes = ', '.join(' x '.join(map(str, value.shape)) for value in arrays(first))
     message = f'{len(dataset)} samples, of which {number} were read: {shapes}'
-    if failed := sum(part.broken.failed for part in lists_in(dataset)):
+    if failed := sum(part.broken_samples.failed for part in lists_in(dataset)):
         raise Doubtful(f'{message}; {failed} others cannot be read, as said above')
     return message
 

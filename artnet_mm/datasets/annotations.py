@@ -1,4 +1,4 @@
-"""Official split files, or a folder of videos, as the lists that the datasets read."""
+"""Official split files, or a folder of videos, as the lists that the data sets read."""
 
 import csv
 import itertools
@@ -6,37 +6,26 @@ import os
 import os.path as osp
 import random
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
 
-Lists = dict[str, list[tuple[str, int]]]  # name: paths and labels, -1 for none
-Annotations = tuple[Lists, list[str]]  # and the names of the classes, by label
+from ..files import write_whole
+from .lists import ListLine, format_classes, format_list, read_lines, read_text
+
+ListsByName = dict[str, list[ListLine]]
+Annotations = tuple[ListsByName, list[str]]  # and the names of the classes, by label
 
 SPLITS = (1, 2, 3)  # of UCF101 and HMDB51
 EXTENSIONS = {'.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv'}
 KINETICS_PARTS = {'train': 'train', 'val': 'val[a-z]*', 'test': 'test'}
-# Kinetics as a data set of one split; its authors test on the validation set.
-ALIASES = {
-    'kinetics400_train_split1': 'kinetics400_train_list_videos',
-    'kinetics400_test_split1': 'kinetics400_val_list_videos',
-}
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path} is not UTF-8: {error}') from error
-
-
-def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
+def _read_words(path: Path) -> Iterator[tuple[str, list[str]]]:
     """The place, for errors, and the words of each line that is not blank."""
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
-        if line.strip():
-            yield f'{path}, line {number}', line.split()
+    for place, text in read_lines(path):
+        if words := text.split():
+            yield place, words
 
 
 def _video_id(path: str, by_name: bool) -> str:
@@ -44,13 +33,13 @@ def _video_id(path: str, by_name: bool) -> str:
     return osp.basename(video_id) if by_name else video_id
 
 
-def _checked(lists: Lists, by_name: bool = False) -> Lists:
+def _checked(lists: ListsByName, by_name: bool = False) -> ListsByName:
     """The lists, none of which is empty or shares a video with another of its split."""
     seen: dict[tuple[str, str], str] = {}
-    for name, entries in lists.items():
-        if not entries:
+    for name, lines in lists.items():
+        if not lines:
             raise ValueError(f'{name}.txt would list no videos')
-        for path, _ in entries:
+        for path, *_ in lines:
             key = (name.partition('_split')[2], _video_id(path, by_name))
             if key in seen:
                 raise ValueError(f'{path} in {name}.txt is the same video as {seen[key]}')
@@ -74,21 +63,21 @@ def read_ucf101(folder: Path) -> Annotations:
             video occurs twice in a split.
     """
     labels: dict[str, int] = {}
-    for place, words in _lines(folder / 'classInd.txt'):
+    for place, words in _read_words(folder / 'classInd.txt'):
         if words[0] != str(len(labels) + 1) or len(words) != 2 or words[1] in labels:
             raise _malformed(place, f'{len(labels) + 1} <another class>', words)
         labels[words[1]] = len(labels)
-    lists: Lists = {}
+    lists: ListsByName = {}
     for part, split in itertools.product(('train', 'test'), SPLITS):
-        entries = lists[f'ucf101_{part}_split{split}'] = []
-        for place, words in _lines(folder / f'{part}list0{split}.txt'):
+        lines = lists[f'ucf101_{part}_split{split}'] = []
+        for place, words in _read_words(folder / f'{part}list0{split}.txt'):
             path, name = words[0], osp.dirname(words[0])
             if name not in labels:
                 raise ValueError(f'{place}: {path} is in no class of classInd.txt')
             expected = f'{path} {labels[name] + 1}' if part == 'train' else path
             if ' '.join(words) != expected:
                 raise _malformed(place, expected, words)
-            entries.append((path, labels[name]))
+            lines.append(ListLine(path, labels[name]))
     return _checked(lists), list(labels)
 
 
@@ -106,14 +95,14 @@ def read_hmdb51(folder: Path) -> Annotations:
     classes = sorted({name[1] for name in names if name})
     if not classes:
         raise FileNotFoundError(f'{folder} has no <class>_test_split<N>.txt')
-    lists: Lists = {}
+    lists: ListsByName = {}
     for split in SPLITS:
         parts = {'1': [], '2': [], '0': []}  # train, test, unused
         for label, name in enumerate(classes):
-            for place, words in _lines(folder / f'{name}_test_split{split}.txt'):
+            for place, words in _read_words(folder / f'{name}_test_split{split}.txt'):
                 if len(words) != 2 or words[1] not in parts:
                     raise _malformed(place, '<video> <0, 1 or 2>', words)
-                parts[words[1]].append((f'{name}/{words[0]}', label))
+                parts[words[1]].append(ListLine(f'{name}/{words[0]}', label))
         lists[f'hmdb51_train_split{split}'] = parts['1']
         lists[f'hmdb51_test_split{split}'] = parts['2']
     return _checked(lists), classes
@@ -121,7 +110,7 @@ def read_hmdb51(folder: Path) -> Annotations:
 
 def _read_csv(path: Path, labeled: bool) -> Iterator[tuple[str, str]]:
     """Class, which may be empty unless ``labeled``, and path of every clip."""
-    reader = csv.DictReader(_read_text(path).splitlines(keepends=True))
+    reader = csv.DictReader(read_text(path).splitlines(keepends=True))
     columns = ['youtube_id', 'time_start', 'time_end', *['label'] * labeled]
     try:
         for row in reader:
@@ -161,7 +150,7 @@ def read_kinetics400(folder: Path) -> Annotations:
         raise FileNotFoundError(f'{folder} has no train.csv, val.csv or test.csv')
     classes = sorted({label for rows in clips.values() for label, _ in rows if label})
     labels = {name: label for label, name in enumerate(['', *classes], start=-1)}
-    lists = {name: [(path, labels[c]) for c, path in rows] for name, rows in clips.items()}
+    lists = {name: [ListLine(path, labels[c]) for c, path in rows] for name, rows in clips.items()}
     return _checked(lists, by_name=True), classes
 
 
@@ -216,15 +205,15 @@ def read_folder(videos: Path, test_share: float = 0.2, seed: int = 0) -> Annotat
     if unknown := sorted(found['val'].keys() - labels.keys()):
         raise ValueError(f'{videos / "train"} has no video of {unknown[0]}, which is in val')
     lists = {
-        part: [(path, labels[name]) for name in sorted(classes) for path in classes[name]]
+        part: [ListLine(path, labels[name]) for name in sorted(classes) for path in classes[name]]
         for part, classes in found.items()
     }
     return _checked(lists), list(labels)
 
 
 def keep_existing(
-    lists: Lists, videos: Path, by_name: bool = False
-) -> tuple[Lists, dict[str, list[str]]]:
+    lists: ListsByName, videos: Path, by_name: bool = False
+) -> tuple[ListsByName, dict[str, list[str]]]:
     """Keep the videos that exist, under their paths there, whatever their extension.
 
     With ``by_name``, for Kinetics, a clip may also be called ``<youtube_id>`` and
@@ -234,7 +223,7 @@ def keep_existing(
     then relative.
 
     Returns:
-        tuple[Lists, dict[str, list[str]]]: What is there, and paths of what is not.
+        tuple[ListsByName, dict[str, list[str]]]: What is there, and paths of what is not.
 
     Raises:
         FileNotFoundError: If nothing of another list is there.
@@ -248,7 +237,7 @@ def keep_existing(
         prefixes = dict.fromkeys(lists, '')
     kept, missing = {name: [] for name in lists}, {name: [] for name in lists}
     for name, prefix in prefixes.items():
-        for path, label in lists[name]:
+        for path, label, _ in lists[name]:
             video_id, folder = _video_id(path, by_name), osp.dirname(path)
             found: list[str] = []
             for key in [video_id, video_id.rsplit('_', 2)[0]] if by_name else [video_id]:
@@ -256,7 +245,7 @@ def keep_existing(
             found = [p for p in found if f'/{folder}/' in '/' + p.replace(' ', '_')] or found
             if len(found) > 1:
                 raise ValueError(f'{path} could be both {found[0]} and {found[1]} in {videos}')
-            kept[name] += [(p.removeprefix(prefix), label) for p in found]
+            kept[name] += [ListLine(p.removeprefix(prefix), label) for p in found]
             missing[name] += [] if found else [path]
         if kept[name]:
             continue
@@ -266,38 +255,25 @@ def keep_existing(
         there = next(iter(index.values()), ['no video at all'])[0]
         raise FileNotFoundError(
             f'{videos / prefix} has no video of {name}.txt: looked for '
-            f'{lists[name][0][0]} with any extension, and in {videos} there is {there}'
+            f'{lists[name][0].path} with any extension, and in {videos} there is {there}'
         )
     return _checked(kept), missing
 
 
-def write_lists(out: Path, lists: Lists, classes: list[str], missing: dict[str, list[str]]) -> None:
+def write_lists(
+    out: Path, lists: ListsByName, classes: list[str], missing: dict[str, list[str]]
+) -> None:
     """Write the lists, ``classes.txt`` and, where videos are missing, their names.
-
-    Kinetics gets ``ALIASES`` too: symbolic links, or copies where there are none.
 
     Raises:
         ValueError: If a name cannot be in a list, before anything is written.
     """
-    files = {f'{name}_missing.txt': paths for name, paths in missing.items() if paths}
-    files['classes.txt'] = classes
-    for name, entries in lists.items():
-        files[f'{name}.txt'] = [path if label < 0 else f'{path} {label}' for path, label in entries]
-    for line in itertools.chain(*files.values()):
-        # The reader strips lines, and splits at all line breaks that Unicode knows.
-        if line.strip().splitlines() != [line.encode('utf-8', 'replace').decode()]:
-            raise ValueError(f'{line!r} cannot be a line of a UTF-8 list: rename it')
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out) as scratch:
-        for file, lines in files.items():
-            Path(scratch, file).write_text('\n'.join([*lines, '']), 'utf-8', newline='\n')
-        for alias in [alias for alias, name in ALIASES.items() if name in lists]:
-            link, target = Path(scratch, f'{alias}.txt'), f'{ALIASES[alias]}.txt'
-            try:
-                os.symlink(target, link)
-            except (OSError, NotImplementedError):
-                shutil.copyfile(Path(scratch, target), link)
-        for file in os.listdir(scratch):
-            os.replace(Path(scratch, file), out / file)
-    for old in {f'{name}_missing.txt' for name in lists} - files.keys():
+    texts = {f'{name}.txt': format_list(lines) for name, lines in lists.items()}
+    texts['classes.txt'] = format_classes(classes)
+    for name, paths in missing.items():
+        if paths:
+            texts[f'{name}_missing.txt'] = ''.join(f'{path}\n' for path in paths)
+    for file, text in texts.items():
+        write_whole(out / file, text)
+    for old in {f'{name}_missing.txt' for name in lists} - texts.keys():
         (out / old).unlink(missing_ok=True)

@@ -1,48 +1,41 @@
-"""MMAction2's lists of videos and of frame folders, read with care."""
+"""Data sets of videos and of frame folders: MMAction2's, with errors that name what is wrong."""
 
 import os.path as osp
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 
 from mmaction.datasets import RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
-from mmengine.fileio import exists, get_text
+from mmengine.fileio import exists
 
 from .broken import BrokenSamples, call_within
-from .seeding import SeededIndex, seed_all
-
-# Controls, and the mark of a list that was appended to another: nobody sees them in a path.
-UNSEEN = re.compile('[\0-\x1f\x7f\ufeff]')
+from .lists import ListLine, read_classes, read_list
+from .seeding import SeededIndex, seed_all, wrapped_datasets
 
 
-def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdigit() and len(word) < 10
+class ClipDataset:
+    """Mixin for MMAction2's data sets: errors name the list, the line and the video.
 
-
-def _read_lines(path: str) -> list[tuple[int, str]]:
-    """Numbers from 1 and lines of an annotation file, stripped."""
-    try:
-        text = get_text(path, encoding='utf-8-sig')
-    except FileNotFoundError:
-        raise FileNotFoundError(f'annotation file {path} does not exist') from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f'annotation file {path} is not UTF-8: {error}') from error
-    return [(number, line.strip(' \t\r')) for number, line in enumerate(text.split('\n'), 1)]
-
-
-class CheckedList:
-    """Mixin for MMAction2's datasets: errors name the list, the line and the video.
-
-    The stock datasets take any label, split names at blanks, and let the decoder's
+    The stock data sets take any label, split names at blanks, and let the decoder's
     errors through, which do not say what was being decoded. Here a sample that cannot
     be read stops a test; in training another takes its place, up to a share. Where ``classes.txt``
     lies beside the list, a name a line by label, the names become
     ``metainfo['classes']``, which checkpoints keep.
+
+    A subclass names this class before a ``BaseActionDataset`` among its bases, says in
+    ``has_frames`` whether the lines of its list have a number of frames, and gives
+    ``_describe``, which makes of a line the info that its pipeline starts from: ``label``,
+    -1 for none; ``video_id``; and ``filename`` or ``frame_dir``, the place of the video. It
+    gets in return what :class:`~artnet_mm.datasets.seeding.RestartableSampler` and MMEngine's
+    wrappers ask for: samples that are a function of the seed of their index, ``get_data_info``
+    and ``get_cat_ids``.
+
+    Attributes:
+        broken_samples (BrokenSamples): The training samples that could not be read.
     """
 
     delimiter = ' '
-    columns = ('path', 'label')
+    has_frames: bool
 
     def __init__(
         self,
@@ -65,7 +58,7 @@ class CheckedList:
         """Read the list."""
         if not self._fully_initialized:
             super().full_init()
-            self.broken = BrokenSamples(len(self), self.max_broken)
+            self.broken_samples = BrokenSamples(len(self), self.max_broken)
 
     def load_data_list(self) -> list[dict]:
         """Read ``ann_file``, checking every line.
@@ -75,36 +68,31 @@ class CheckedList:
             ValueError: If it is empty or a line of it is malformed, or
                 ``classes.txt`` has another number of classes.
         """
-        lines = _read_lines(self.ann_file)
-        data_list = [self._parse(number, line) for number, line in lines if line]
-        if not data_list:
-            raise ValueError(f'annotation file {self.ann_file} lists no videos')
+        lines = read_list(
+            self.ann_file,
+            has_frames=self.has_frames,
+            delimiter=self.delimiter,
+            num_classes=self.num_classes,
+            labeled=not self.test_mode,
+        )
         names = osp.join(osp.dirname(self.ann_file), 'classes.txt')
         if 'classes' not in self._metainfo and exists(names):
-            classes = [line for _, line in _read_lines(names) if line]
+            classes = read_classes(names)
             if len(classes) != self.num_classes:
                 raise ValueError(
                     f'{names} names {len(classes)} classes, but num_classes is {self.num_classes}'
                 )
             self._metainfo['classes'] = classes
-        return data_list
+        return [self._describe(line) for line in lines]
 
-    def _parse(self, number: int, line: str) -> dict:
-        """What a line says; the label is -1 where a test video has none."""
-        path, *numbers = line.rsplit(self.delimiter, len(self.columns) - 1)
-        path = path.rstrip(' \t')
-        info = dict(zip(self.columns[1:], [int(n) if _is_number(n) else -1 for n in numbers]))
-        missing = len(self.columns) - 1 - len(numbers)
-        unlabeled = self.test_mode and missing == 1 and not any(map(str.isspace, path))
-        label = info.setdefault('label', -1)
-        right = unlabeled or 0 <= label < self.num_classes
-        if not right or info.get('frames', 1) < 1 or not path or UNSEEN.search(path):
-            expected = self.delimiter.join(f'<{column}>' for column in self.columns)
-            raise ValueError(
-                f'{self.ann_file}, line {number}: expected "{expected}" with a label from 0 to '
-                f'{self.num_classes - 1} (num_classes={self.num_classes}), got {line[:200]!r}'
-            )
-        return self._describe(path, **info)
+    def _describe(self, line: ListLine) -> dict:
+        """The info of a line, from which the pipeline starts."""
+        raise NotImplementedError
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The class of a sample, of which ``ClassBalancedDataset`` takes rare ones more often."""
+        label = self.get_data_info(idx)['label']
+        return [label] if label >= 0 else []
 
     def name_of(self, index: int) -> str:
         """The file or folder of a sample."""
@@ -126,13 +114,13 @@ class CheckedList:
         if isinstance(idx, SeededIndex):
             seed_all(idx.seed)
         if not self.test_mode:
-            self.broken.draw()
+            self.broken_samples.draw()
         try:
             return call_within(self.timeout, super().prepare_data, idx)
         except Exception as error:
             problem = f'cannot read a clip from {self.name_of(idx)}: {error}'
             if not self.test_mode:
-                self.broken.fail(idx, problem)
+                self.broken_samples.fail(idx, problem)
                 return None
             if not self.count_broken:
                 raise RuntimeError(problem) from error
@@ -154,25 +142,24 @@ class CheckedList:
         return sample
 
 
-def lists_in(dataset: object, kind: type = CheckedList) -> Iterator:
+def lists_in(dataset: object, kind: type = ClipDataset) -> Iterator:
     """Those of a kind in a data set and in wrappers such as RepeatDataset and ConcatDataset."""
     if isinstance(dataset, kind):
         yield dataset
-    wrapped = [dataset.dataset] if hasattr(dataset, 'dataset') else []
-    for inner in (*wrapped, *getattr(dataset, 'datasets', ())):
+    for inner in wrapped_datasets(dataset):
         yield from lists_in(inner, kind)
 
 
 @DATASETS.register_module()
-class ClipVideoDataset(CheckedList, VideoDataset):
-    """Stock ``VideoDataset`` with the errors of :class:`CheckedList`.
+class ClipVideoDataset(ClipDataset, VideoDataset):
+    """Stock ``VideoDataset`` with the errors of :class:`ClipDataset`.
 
     Results carry ``video_id``, the path in the list without its extension, by
     which the scores of two streams are joined.
 
     Args:
-        ann_file (str): List of ``<path> <label>`` lines; of ``<path>`` alone for
-            unlabeled test videos, whose paths have no blanks.
+        ann_file (str): List of ``<path> <label>`` lines, whose grammar :mod:`.lists` has;
+            of ``<path>`` alone for unlabeled test videos, whose paths have no blanks.
         num_classes (int): Labels must be below it.
         max_broken (float): Share of the training samples that may be replaced because
             they cannot be read. Defaults to 0.02.
@@ -185,19 +172,21 @@ class ClipVideoDataset(CheckedList, VideoDataset):
         ValueError: With ``multi_class``.
     """
 
+    has_frames = False
+
     def __init__(self, ann_file: str, num_classes: int, **kwargs) -> None:
         if kwargs.get('multi_class'):
             raise ValueError('ClipVideoDataset reads one label a video, not multi_class lists')
         super().__init__(ann_file, num_classes=num_classes, **kwargs)
 
-    def _describe(self, path: str, label: int) -> dict:
-        video = osp.join(self.data_prefix.get('video') or '', path)
-        return dict(filename=video, video_id=osp.splitext(path)[0], label=label)
+    def _describe(self, line: ListLine) -> dict:
+        video = osp.join(self.data_prefix.get('video') or '', line.path)
+        return dict(filename=video, video_id=osp.splitext(line.path)[0], label=line.label)
 
 
 @DATASETS.register_module()
-class ClipRawframeDataset(CheckedList, RawframeDataset):
-    """Stock ``RawframeDataset`` with the errors of :class:`CheckedList`.
+class ClipRawframeDataset(ClipDataset, RawframeDataset):
+    """Stock ``RawframeDataset`` with the errors of :class:`ClipDataset`.
 
     Args:
         ann_file (str): List of ``<path> <frames> <label>`` lines, the path being
@@ -211,7 +200,7 @@ class ClipRawframeDataset(CheckedList, RawframeDataset):
         ValueError: With ``multi_class`` or ``with_offset``.
     """
 
-    columns = ('path', 'frames', 'label')
+    has_frames = True
 
     def __init__(self, ann_file: str, num_classes: int, **kwargs) -> None:
         if kwargs.get('multi_class') or kwargs.get('with_offset'):
@@ -221,6 +210,8 @@ class ClipRawframeDataset(CheckedList, RawframeDataset):
             )
         super().__init__(ann_file, num_classes=num_classes, **kwargs)
 
-    def _describe(self, path: str, frames: int, label: int) -> dict:
-        folder = osp.join(self.data_prefix.get('img') or '', path)
-        return dict(frame_dir=folder, video_id=path, total_frames=frames, label=label)
+    def _describe(self, line: ListLine) -> dict:
+        folder = osp.join(self.data_prefix.get('img') or '', line.path)
+        return dict(
+            frame_dir=folder, video_id=line.path, total_frames=line.frames, label=line.label
+        )

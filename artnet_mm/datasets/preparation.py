@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import os.path as osp
-import re
 import shutil
 import tempfile
 import time
@@ -15,26 +14,23 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import NamedTuple
 
 from rich.table import Table
 
 from ..files import write_whole
 from ..processes import console, run
+from .lists import (
+    ListLine,
+    format_classes,
+    format_line,
+    format_list,
+    read_classes,
+    read_list,
+)
 
-LINE = re.compile(r'(?P<path>\S.*?) +(?P<label>\d+)|\S+', re.ASCII)
 SHOWN_FAILURES = 20
 
-
-class Entry(NamedTuple):
-    """A line of a list, its path, and its label where there is one."""
-
-    line: str
-    path: str
-    label: list[str]
-
-
-Lists = dict[Path, list[Entry]]
+ListsByFile = dict[Path, list[ListLine]]
 
 
 def parse_args(parser: argparse.ArgumentParser, timeout: float) -> argparse.Namespace:
@@ -58,36 +54,7 @@ def parse_args(parser: argparse.ArgumentParser, timeout: float) -> argparse.Name
     return args
 
 
-def read_list(path: Path) -> list[Entry]:
-    """Read a list of ``<path> <label>`` lines, or ``<path>`` alone without blanks.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not UTF-8, is empty, or a line of it is malformed.
-    """
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except FileNotFoundError:
-        raise FileNotFoundError(f'list {path} does not exist') from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f'list {path} is not UTF-8: {error}') from error
-    entries = []
-    for number, line in enumerate(text.split('\n'), 1):
-        line = line.strip(' \t\r')
-        match = LINE.fullmatch(line)
-        if match:
-            label = [match['label']] if match['label'] else []
-            entries.append(Entry(line, match['path'] or line, label))
-        elif line:
-            raise ValueError(
-                f'{path}, line {number}: expected "<path> <label>", got {line[:200]!r}'
-            )
-    if not entries:
-        raise ValueError(f'list {path} names no videos')
-    return entries
-
-
-def read_lists(paths: list[Path], videos: Path, out: Path) -> Lists:
+def read_lists(paths: list[Path], videos: Path, out: Path) -> ListsByFile:
     """Read lists whose results go to files of the same names in ``out``.
 
     Raises:
@@ -113,23 +80,24 @@ def output_path(path: str, suffix: str) -> str:
     return osp.splitext(path)[0] + suffix
 
 
-def unique_paths(lists: Lists) -> list[str]:
+def unique_paths(lists: ListsByFile) -> list[str]:
     """Every video of the lists once."""
-    return list(dict.fromkeys(entry.path for entries in lists.values() for entry in entries))
+    return list(dict.fromkeys(line.path for lines in lists.values() for line in lines))
 
 
 def check_output_paths(paths: list[str], suffix: str) -> None:
     """Check where results go.
 
     Raises:
-        ValueError: If a path leads out of the folder of videos, or two videos have
-            the same result or one within the other.
+        ValueError: If a path leads out of the folder of videos, a list cannot have a
+            result, or two videos have the same result or one within the other.
     """
     sources: dict[str, str] = {}
     for path in paths:
         if osp.isabs(path) or '..' in PurePath(path).parts:
             raise ValueError(f'{path} is not a path inside the folder of videos')
         output = output_path(path, suffix)
+        format_line(ListLine(output, label=0))
         other = sources.setdefault(osp.normpath(output), path)
         if other != path:
             raise ValueError(f'{other} and {path} would both be written to {output}')
@@ -140,16 +108,20 @@ def check_output_paths(paths: list[str], suffix: str) -> None:
 
 
 def write_lists(
-    lists: Lists, out: Path, line: Callable[[Entry], str], failures: dict[str, str], word: str
+    lists: ListsByFile,
+    out: Path,
+    result: Callable[[ListLine], ListLine],
+    failures: dict[str, str],
+    word: str,
 ) -> None:
     """Write each list without the failures, and ``<stem>_<word>.txt`` with them, if any.
 
     The names of classes beside a list come along.
     """
-    for path, entries in lists.items():
-        lines = [f'{line(entry)}\n' for entry in entries if entry.path not in failures]
-        write_whole(out / path.name, ''.join(lines))
-        failed = dict.fromkeys(entry.path for entry in entries if entry.path in failures)
+    for path, lines in lists.items():
+        results = [result(line) for line in lines if line.path not in failures]
+        write_whole(out / path.name, format_list(results))
+        failed = dict.fromkeys(line.path for line in lines if line.path in failures)
         place = out / f'{path.stem}_{word}.txt'
         if failed:
             write_whole(place, ''.join(f'{name}\t{failures[name]}\n' for name in failed))
@@ -157,7 +129,7 @@ def write_lists(
             place.unlink(missing_ok=True)
         classes = path.with_name('classes.txt')
         if classes.exists():
-            write_whole(out / classes.name, classes.read_text(encoding='utf-8'))
+            write_whole(out / classes.name, format_classes(read_classes(classes)))
 
 
 def keep_settings(out: Path, folder: Path, settings: dict) -> None:
@@ -235,8 +207,8 @@ def _make(
     scratch: Path,
     suffix: str,
     path: str,
-) -> tuple[list[str], bool]:
-    """Make a result if it is not there; what lists say of it, and whether it was there."""
+) -> tuple[int | None, bool]:
+    """Make a result if it is not there; its number of frames, and whether it was there."""
     result = folder / output_path(path, suffix)
     there = result.exists()
     if not there:
@@ -245,7 +217,7 @@ def _make(
             work(videos / path, made)
             result.parent.mkdir(parents=True, exist_ok=True)
             os.replace(made, result)
-    return [str(count(result))] if count else [], there
+    return count(result) if count else None, there
 
 
 def prepare(
@@ -262,7 +234,7 @@ def prepare(
         work (Callable): ``work(video, result, **settings)`` makes a file or folder.
         settings (dict): What the results depend on.
         suffix (str): Of the results' names, in place of the videos' own.
-        count (Callable, optional): Number that lists state after the path of a result.
+        count (Callable, optional): Number of frames of a result, which lists then state.
 
     Raises:
         SystemExit: With one line, if the arguments cannot work or the run is
@@ -284,12 +256,10 @@ def prepare(
             )
             results, failures = run(make, paths, args.processes, args.timeout)
 
-        def line(entry: Entry) -> str:
-            return ' '.join(
-                [output_path(entry.path, suffix), *results[entry.path][0], *entry.label]
-            )
+        def result(line: ListLine) -> ListLine:
+            return ListLine(output_path(line.path, suffix), line.label, results[line.path][0])
 
-        write_lists(lists, args.out, line, failures, 'failed')
+        write_lists(lists, args.out, result, failures, 'failed')
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     there = sum(there for _, there in results.values())

@@ -1,5 +1,6 @@
 """Samples whose randomness depends on their position in a run, and on nothing before them."""
 
+import logging
 import random
 from collections.abc import Iterator
 from itertools import islice
@@ -7,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmaction.registry import DATA_SAMPLERS
-from mmengine.dataset import InfiniteSampler
+from mmaction.registry import DATA_SAMPLERS, DATASETS
+from mmengine.dataset import ClassBalancedDataset as _ClassBalancedDataset
+from mmengine.dataset import ConcatDataset, InfiniteSampler, RepeatDataset
+from mmengine.logging import print_log
 from torch import Tensor
 
 
@@ -28,7 +31,8 @@ class SeededIndex(int):
     """Index of a sample with the seed of what is random in it.
 
     The wrappers ``RepeatDataset`` and ``ConcatDataset`` take a remainder and a
-    difference of it: both keep the seed.
+    difference of it: both keep the seed. So does this project's
+    :class:`ClassBalancedDataset`.
     """
 
     seed: int
@@ -46,6 +50,34 @@ class SeededIndex(int):
 
     def __sub__(self, other: int) -> 'SeededIndex':
         return SeededIndex(int(self) - other, self.seed)
+
+
+@DATASETS.register_module()
+class ClassBalancedDataset(_ClassBalancedDataset):
+    """MMEngine's wrapper that takes samples of rare classes more often, with their seeds.
+
+    It takes the place of MMEngine's under the name that configs give; the stock one looks
+    samples up in a list of plain indices. Arguments are the stock ones.
+    """
+
+    def _get_ori_dataset_idx(self, idx: int) -> int:
+        index = super()._get_ori_dataset_idx(idx)
+        return SeededIndex(index, idx.seed) if isinstance(idx, SeededIndex) else index
+
+
+def wrapped_datasets(dataset: object) -> list:
+    """The data sets directly inside a wrapper such as RepeatDataset or ConcatDataset."""
+    inner = [dataset.dataset] if hasattr(dataset, 'dataset') else []
+    return [*inner, *getattr(dataset, 'datasets', ())]
+
+
+def _losing_seeds(dataset: object) -> Iterator[str]:
+    """Names of the wrappers in a data set that are not known to keep the seeds of indices."""
+    inner = wrapped_datasets(dataset)
+    if inner and not isinstance(dataset, (RepeatDataset, ConcatDataset, ClassBalancedDataset)):
+        yield type(dataset).__name__
+    for part in inner:
+        yield from _losing_seeds(part)
 
 
 def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -95,6 +127,13 @@ class RestartableSampler(InfiniteSampler):
         if stratified and not self.shuffle:
             raise ValueError('a sampler that is stratified shuffles: shuffle=False contradicts it')
         self.stratified = stratified
+        for name in _losing_seeds(self.dataset):
+            print_log(
+                f'{name} may lose the seeds of samples: unless it gives the data set in it the '
+                'index that it was given, a run that goes on with --resume is another one',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _infinite_indices(self) -> Iterator[int]:
         if not self.stratified:

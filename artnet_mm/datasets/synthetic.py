@@ -14,6 +14,9 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from ..files import write_whole
+from .lists import ListLine, format_classes, format_list
+
 # Texture seeds of training and validation clips come from disjoint ranges.
 SPLITS = {'train': 0, 'val': 1_000_000}
 MAX_SEED = 2**32 // (2 * SPLITS['val']) - 1
@@ -210,9 +213,9 @@ def write_dataset(
             name = f'{classes[label].replace(" ", "_")}_{index:05d}.mp4'
             clip = motion_clip(label, first_seed + index, num_frames, size, pace, **look)
             write_video(folder / name, clip)
-            lines.append(f'{name} {label}\n')
-            kinds.append(f'{name} {look.get("kind")}\n')
-        Path(root, f'{split}_list_videos.txt').write_text(''.join(lines), encoding='utf-8')
+            lines.append(ListLine(name, label))
+            kinds.append(ListLine(name, look.get('kind', -1)))
+        write_whole(Path(root, f'{split}_list_videos.txt'), format_list(lines))
         if shortcut and split == 'val':
-            Path(root, 'val_list_kinds.txt').write_text(''.join(kinds), encoding='utf-8')
-    Path(root, 'classes.txt').write_text('\n'.join(classes) + '\n', encoding='utf-8')
+            write_whole(Path(root, 'val_list_kinds.txt'), format_list(kinds))
+    write_whole(Path(root, 'classes.txt'), format_classes(classes))

@@ -11,6 +11,7 @@ import matplotlib
 
 matplotlib.use('Agg')
 from artnet_mm.compat import prediction_of
+from artnet_mm.datasets.lists import read_classes
 from artnet_mm.files import whole_file
 
 import decord
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument('--rows', type=int, default=10, help='videos on the sheet')
     args = parser.parse_args()
     results = load(args.dump)
-    classes = args.classes.read_text(encoding='utf-8').splitlines()
+    classes = read_classes(args.classes)
     args.out_dir.mkdir(parents=True, exist_ok=True)
     scores, labels = zip(*map(prediction_of, results))
     draw_confusion(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from artnet_mm.datasets.annotations import (
-    Lists,
+    ListsByName,
     keep_existing,
     read_folder,
     read_hmdb51,
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(args: argparse.Namespace) -> tuple[Lists, list[str], dict[str, list[str]]]:
+def build(args: argparse.Namespace) -> tuple[ListsByName, list[str], dict[str, list[str]]]:
     """Lists, classes, and what is missing where that was looked for."""
     for option in ('splits', 'videos'):
         folder = getattr(args, option, None)
@@ -84,7 +84,7 @@ def main() -> None:
         table.add_column(column, justify='right')
     for name in missing or lists:
         entries, lost = lists.get(name, ()), str(len(missing[name])) if missing else '-'
-        present = len({label for _, label in entries if label >= 0})
+        present = len({line.label for line in entries if line.label >= 0})
         table.add_row(f'{name}.txt', str(len(entries)), lost, f'{present} of {len(classes)}')
     Console().print(table)
 

@@ -1,7 +1,7 @@
 """Decode every frame of all videos of lists: check_videos.py LIST... --videos DIR --out DIR
 
 Writes to --out each list without the videos that are broken and, where there are
-some, <list>_broken.txt with the reasons. What was found fine is kept in
+some, <list>_broken.txt with the reasons. What can be decoded is kept in
 <videos>_checked.txt and not decoded again unless the file changes.
 """
 
@@ -51,8 +51,8 @@ def main() -> None:
             known = file.read()
             if known and not known.endswith('\n'):  # cut by a kill
                 file.write('\n')
-            fine = set(known.split('\n')) - {''}
-            unknown = [path for path in states if states[path] not in fine]
+            checked = set(known.split('\n')) - {''}
+            unknown = [path for path in states if states[path] not in checked]
             _, failures = run(
                 partial(check, args.videos),
                 unknown,
@@ -60,7 +60,7 @@ def main() -> None:
                 args.timeout,
                 on_success=lambda path, _: file.write(f'{states[path]}\n'),
             )
-        write_lists(lists, args.out, lambda entry: entry.line, failures, 'broken')
+        write_lists(lists, args.out, lambda line: line, failures, 'broken')
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     done = len(unknown) - len(failures)
