@@ -9,9 +9,7 @@ import zipfile
 from pathlib import Path
 
 import torch
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
 
 from .files import whole_file
 
@@ -67,18 +65,6 @@ def _parse(path: str | Path, source: str | io.BytesIO, keep: bool) -> dict:
 def forget() -> None:
     """Drop the checkpoint that was kept."""
     _kept.clear()
-
-
-class ForgetCheckpointHook(Hook):
-    """Drop what checks have kept, once the run has loaded it."""
-
-    def before_train(self, runner: Runner) -> None:
-        """Of training."""
-        forget()
-
-    def before_test(self, runner: Runner) -> None:
-        """Of testing."""
-        forget()
 
 
 def load_whole(path: Path) -> dict:

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from . import compat
-from .checkpoints import ForgetCheckpointHook
+from . import checkpoints, compat
+from .datasets import lists
 from .selection import select
 
 # What gloo and NCCL say of a process that ended or hangs.
@@ -75,6 +76,16 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+class _Forget(Hook):
+    """Drops what checks have read for the run, once the run has it."""
+
+    def before_train(self, runner: Runner) -> None:
+        checkpoints.forget()
+        lists.forget()
+
+    before_test = before_train
+
+
 def run(cfg: Config, method: str) -> bool:
     """Build the Runner of a run, on several CPU processes too, and let it train or test.
 
@@ -91,7 +102,7 @@ def run(cfg: Config, method: str) -> bool:
     """
     compat.init_cpu_distributed(cfg)
     runner = Runner.from_cfg(cfg)
-    runner.register_hook(ForgetCheckpointHook())
+    runner.register_hook(_Forget())
     try:
         getattr(runner, method)()
     except OSError as error:

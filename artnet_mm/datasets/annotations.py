@@ -97,7 +97,7 @@ def read_hmdb51(folder: Path) -> Annotations:
         raise FileNotFoundError(f'{folder} has no <class>_test_split<N>.txt')
     lists: ListsByName = {}
     for split in SPLITS:
-        parts = {'1': [], '2': [], '0': []}  # train, test, unused
+        parts: dict[str, list[ListLine]] = {'1': [], '2': [], '0': []}  # train, test, unused
         for label, name in enumerate(classes):
             for place, words in _read_words(folder / f'{name}_test_split{split}.txt'):
                 if len(words) != 2 or words[1] not in parts:
@@ -235,7 +235,8 @@ def keep_existing(
     prefixes = {name: f'videos_{name.split("_")[1]}/' for name in lists}
     if not by_name or not any((videos / prefix).is_dir() for prefix in prefixes.values()):
         prefixes = dict.fromkeys(lists, '')
-    kept, missing = {name: [] for name in lists}, {name: [] for name in lists}
+    kept: ListsByName = {name: [] for name in lists}
+    missing: dict[str, list] = {name: [] for name in lists}
     for name, prefix in prefixes.items():
         for path, label, _ in lists[name]:
             video_id, folder = _video_id(path, by_name), osp.dirname(path)

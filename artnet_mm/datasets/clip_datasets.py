@@ -4,7 +4,7 @@ import os.path as osp
 from collections.abc import Iterator
 from contextlib import suppress
 
-from mmaction.datasets import RawframeDataset, VideoDataset
+from mmaction.datasets import BaseActionDataset, RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
 from mmengine.fileio import exists
 
@@ -13,7 +13,7 @@ from .lists import ListLine, read_classes, read_list
 from .seeding import SeededIndex, seed_all, wrapped_datasets
 
 
-class ClipDataset:
+class ClipDataset(BaseActionDataset):
     """Mixin for MMAction2's data sets: errors name the list, the line and the video.
 
     The stock data sets take any label, split names at blanks, and let the decoder's

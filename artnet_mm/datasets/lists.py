@@ -14,10 +14,12 @@ A list is UTF-8 text with a line per video, ``<path> <label>``, or per folder of
 Parsing and writing need Python alone.
 """
 
+import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BLANKS = ' \t'
 LINE_BREAK = re.compile('\r\n?|\n')
@@ -57,7 +59,8 @@ def parse_line(
     Raises:
         ValueError: If the line is malformed, saying why.
     """
-    path, numbers = text.strip(BLANKS), []
+    path = text.strip(BLANKS)
+    numbers: list[int] = []
     while len(numbers) <= has_frames:
         rest, _, word = path.rpartition(delimiter)
         rest, word = rest.rstrip(BLANKS), word.strip(BLANKS)
@@ -172,7 +175,19 @@ def read_classes(file: str | Path) -> list[str]:
     return [name for _, name in read_lines(file)]
 
 
-def read_list(file: str | Path, **rules: object) -> list[ListLine]:
+_parsed: dict[tuple, list[ListLine]] = {}  # checks and the run read the same lists
+
+
+def _identity(file: str | Path) -> tuple:
+    """What a local file is known by; remote ones are read every time."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return str(file), time.monotonic()
+    return str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def read_list(file: str | Path, **rules: Any) -> list[ListLine]:
     """Read an annotation list.
 
     Args:
@@ -183,6 +198,9 @@ def read_list(file: str | Path, **rules: object) -> list[ListLine]:
         FileNotFoundError: If the list does not exist.
         ValueError: If it is not UTF-8 or empty, or a line of it is malformed.
     """
+    key = (*_identity(file), *sorted(rules.items()))
+    if key in _parsed:
+        return list(_parsed[key])
     lines = []
     for place, text in read_lines(file):
         try:
@@ -191,4 +209,12 @@ def read_list(file: str | Path, **rules: object) -> list[ListLine]:
             raise ValueError(f'{place}: {error}') from None
     if not lines:
         raise ValueError(f'{file} lists no videos')
-    return lines
+    if len(_parsed) == 3:  # those of training, validation and testing
+        _parsed.clear()
+    _parsed[key] = lines
+    return list(lines)
+
+
+def forget() -> None:
+    """Drop the lists that are kept for whoever reads them next."""
+    _parsed.clear()
