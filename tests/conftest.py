@@ -44,7 +44,8 @@ def train_short(clips, tmp_path):
     """Train the toy leaf for 8 iterations, saved every 2 and validated every 4.
 
     Called with a name for the work dir in ``tmp_path`` and the arguments of train.py; ``moment``
-    is one of tests/moments.py, ``hooks`` names further ones.
+    is one of tests/moments.py, ``hooks`` names further ones, ``wrapper`` has the settings of a
+    data set around that of training.
     """
     config = tmp_path / 'moments_of_a_run.py'
     config.write_text(
@@ -56,7 +57,17 @@ def train_short(clips, tmp_path):
         'factor=0.5, patience=0, threshold=1e9)]\n'
     )
 
-    def train(work_dir, *words, processes=1, moment='', of_rank=0, check=True, hooks=(), **more):
+    def train(
+        work_dir,
+        *words,
+        processes=1,
+        moment='',
+        of_rank=0,
+        check=True,
+        hooks=(),
+        wrapper=None,
+        **more,
+    ):
         options = tiny_options(clips) | {
             'train_cfg.max_iters': 8,
             'train_cfg.val_interval': 4,
@@ -68,10 +79,20 @@ def train_short(clips, tmp_path):
             'train_dataloader.num_workers': 2,
             'train_dataloader.persistent_workers': True,
         }
+        options |= more
+        if wrapper:
+            text = config.read_text()
+            config.write_text(
+                f'{text}inner = _base_.train_dataloader.dataset\n'
+                f'wrapper = dict({wrapper!r}, dataset=inner, _delete_=True)\n'
+                'train_dataloader = dict(dataset=wrapper)\n'
+            )
+            key = 'train_dataloader.dataset.'
+            options = {k.replace(key, f'{key}dataset.'): v for k, v in options.items()}
         tool = ('train.py', config) if processes == 1 else ('dist_train.sh', config, processes)
         return run_tool(
             *tool, '--work-dir', tmp_path / work_dir, *words,
-            '--cfg-options', *as_arguments(options | more), check=check,
+            '--cfg-options', *as_arguments(options), check=check,
             HOOKS=' '.join(['MomentHook', *hooks]), MOMENT=moment, OF_RANK=str(of_rank),
             DECODED=str(tmp_path / f'{work_dir}.decoded'), CUDA_VISIBLE_DEVICES='',
         )  # fmt: skip

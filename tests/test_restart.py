@@ -5,14 +5,16 @@ import pickle
 import re
 import shutil
 import signal
+import time
 from collections import Counter
 from itertools import islice
 
 import pytest
 import torch
 from mmaction.registry import DATA_SAMPLERS, DATASETS
-from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.fileio import get_file_backend
+from mmengine.logging import MMLogger
+from torch.utils.data import Subset
 
 from artnet_mm.checkpoints import check_resumable, latest_checkpoint
 from artnet_mm.datasets.seeding import SeededIndex
@@ -121,6 +123,35 @@ def test_another_batch_and_number_of_processes_go_on_at_the_first_unseen_sample(
     order = map(int, build_sampler(20, seed=known['runtime_info']['sampler_seed']))
     ahead = 2 * 2 * 3  # prefetched: two batches a worker
     assert decoded(tmp_path, 'run') <= Counter(islice(order, seen, seen + 3 + ahead))
+
+
+BALANCED = dict(type='ClassBalancedDataset', oversample_thr=0.13)
+
+
+@pytest.fixture
+def unbalanced(clips, tmp_path):
+    """List of a video for each of five classes, two for each of five others."""
+    lines = (clips / 'train_list_videos.txt').read_text().splitlines(keepends=True)
+    (tmp_path / 'unbalanced.txt').write_text(''.join(lines[5:]))
+    return tmp_path / 'unbalanced.txt'
+
+
+def test_a_class_balanced_run_that_is_killed_is_the_one_never_interrupted(
+    train_short, unbalanced, tmp_path
+):
+    options = {
+        'wrapper': BALANCED,
+        'train_dataloader.dataset.ann_file': unbalanced,
+        'train_dataloader.sampler.stratified': True,
+    }
+    train_short('whole', *SEED, **options)
+    result = train_short('killed', *SEED, check=False, moment='step 5', **options)
+    assert result.returncode == -signal.SIGKILL, result.stdout + result.stderr
+    (tmp_path / 'killed.decoded').unlink()
+    result = train_short('killed', '--resume', **options)
+    same_run(tmp_path / 'whole', tmp_path / 'killed')
+    assert 'may lose the seeds' not in result.stdout + result.stderr
+    assert len(decoded(tmp_path, 'killed')) > 4  # only samples with seeds are noted
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_stops(train_short, tmp_path):
@@ -297,8 +328,21 @@ def test_a_stratified_sampler_needs_labels_and_shuffles():
         build_sampler(4, shuffle=False, stratified=True)
 
 
+def balanced(dataset):
+    return BALANCED | dict(dataset=dataset)
+
+
+def repeated(dataset):
+    return dict(type='RepeatDataset', times=3, dataset=dataset)
+
+
+def joined(*datasets):
+    return dict(type='ConcatDataset', datasets=list(datasets))
+
+
 @pytest.mark.parametrize(
-    'wrap', [lambda d: d, lambda d: RepeatDataset(d, 3), lambda d: ConcatDataset([d, d])]
+    'wrap',
+    [dict, repeated, lambda d: joined(d, d), balanced, lambda d: repeated(joined(d, balanced(d)))],
 )
 def test_what_is_random_in_a_sample_comes_from_its_index(clips, wrap):
     pipeline = [
@@ -310,19 +354,55 @@ def test_what_is_random_in_a_sample_comes_from_its_index(clips, wrap):
         dict(type='FormatShape', input_format='NCTHW'),
         dict(type='PackActionInputs'),
     ]
-    dataset = wrap(
-        DATASETS.build(
-            dict(
-                type='ClipVideoDataset', ann_file=str(clips / 'train_list_videos.txt'),
-                num_classes=10, data_prefix=dict(video=str(clips / 'videos_train')),
-                pipeline=pipeline,
-            )
-        )
+    config = dict(
+        type='ClipVideoDataset', ann_file=str(clips / 'train_list_videos.txt'), num_classes=10,
+        data_prefix=dict(video=str(clips / 'videos_train')), pipeline=pipeline,
     )  # fmt: skip
+    dataset = DATASETS.build(wrap(config))
     drawn = [pickle.loads(pickle.dumps(SeededIndex(len(dataset) - 1, seed))) for seed in (1, 2, 1)]
     one, two, again = (dataset[index]['inputs'] for index in drawn)
     assert torch.equal(one, again)
     assert not torch.equal(one, two)
+
+
+def test_rare_classes_come_as_often_as_others_in_stratified_batches(unbalanced):
+    config = dict(type='ClipVideoDataset', ann_file=str(unbalanced), num_classes=10, pipeline=[])
+    dataset = DATASETS.build(balanced(config))
+    assert len(dataset) == 5 * 2 + 10
+    assert Counter(dataset.get_cat_ids(index)[0] for index in range(20)) == dict.fromkeys(
+        range(10), 2
+    )
+    sampler = DATA_SAMPLERS.build(
+        dict(type='RestartableSampler', dataset=dataset, seed=3, stratified=True)
+    )
+    for drawn in (islice(sampler, 10), islice(sampler, 10, 20)):
+        labels = Counter(dataset.get_data_info(index)['label'] for index in drawn)
+        assert max(labels.values()) <= 2 and len(labels) >= 7
+    samples = [dataset.get_data_info(index)['filename'] for index in islice(sampler, 20)]
+    assert sorted(Counter(samples).values()) == [1] * 10 + [2] * 5
+
+
+def test_videos_without_labels_are_of_no_class(tmp_path):
+    (tmp_path / 'list.txt').write_text('a.mp4 3\nb.mp4\n')
+    config = dict(type='ClipVideoDataset', ann_file=str(tmp_path / 'list.txt'), num_classes=10)
+    dataset = DATASETS.build(dict(config, pipeline=[], test_mode=True))
+    assert [dataset.get_cat_ids(index) for index in (0, 1)] == [[3], []]
+
+
+def test_a_wrapper_that_may_lose_seeds_is_named(unbalanced, tmp_path):
+    config = dict(type='ClipVideoDataset', ann_file=str(unbalanced), num_classes=10, pipeline=[])
+    MMLogger.get_instance(f'wrappers{time.time_ns()}', log_file=str(tmp_path / 'run.log'))
+    for kept in (config, repeated(joined(config, balanced(config)))):
+        DATA_SAMPLERS.build(dict(type='RestartableSampler', dataset=DATASETS.build(kept)))
+    assert not (tmp_path / 'run.log').read_text()
+    stock = balanced(config) | dict(type='mmengine.ClassBalancedDataset')
+    for dataset, named in (
+        (Subset(DATASETS.build(config), [3, 1]), 'Subset'),
+        (DATASETS.build(repeated(stock)), 'ClassBalancedDataset'),
+    ):
+        DATA_SAMPLERS.build(dict(type='RestartableSampler', dataset=dataset))
+        said = (tmp_path / 'run.log').read_text().splitlines()[-1]
+        assert f'{named} may lose the seeds of samples' in said
 
 
 def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path):

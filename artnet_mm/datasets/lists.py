@@ -74,7 +74,8 @@ def parse_line(
         expected = f'"{delimiter.join(("<path>", *["<frames>"] * has_frames, "<label>"))}"'
         if num_classes is not None:
             expected += f' with a label from 0 to {num_classes - 1} (num_classes={num_classes})'
-        raise ValueError(f'expected {expected}, got {text.strip(BLANKS)[:200]!r}: {refusal}')
+        got = repr(text.strip(BLANKS))[:200]
+        raise ValueError(f'expected {expected}, got {got}: {refusal}')
     return line
 
 
