@@ -37,5 +37,5 @@ test-fast: lint
 test: lint $(VENV)/other/.installed
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/other" $(BIN)/python -m pytest --quiet \
-		tests/test_versions.py tests/test_configs.py tests/test_check.py \
+		tests/test_version.py tests/system/test_configs.py tests/checks/test_checks.py \
 		-k 'versions or (configs and not leaf_trains) or a_run_that_can_start'

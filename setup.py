@@ -35,7 +35,7 @@ class BuildWithConfigsAndTools(build_py):
 setup(
     name='artnet_mm',
     version=re.search(
-        r"__version__ = '(.+)'", (HERE / 'artnet_mm/__init__.py').read_text(encoding='utf-8')
+        r"__version__ = '(.+)'", (HERE / 'artnet_mm/version.py').read_text(encoding='utf-8')
     )[1],
     description='Appearance-and-Relation Networks (CVPR 2018) for MMAction2',
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),

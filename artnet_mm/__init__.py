@@ -7,20 +7,13 @@ so through ``custom_imports``. Where MMAction2 is not installed, units and backb
 
 import importlib.util
 import os
-from pathlib import Path
 
 # Threads of OpenMP that wait give their core to others, and to torch's other processes: spinning,
 # two runs beside each other take ten times as long. Read as torch is loaded, so tools import
 # artnet_mm first.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-from .versions import HAS_MMACTION, check_versions
-
-__version__ = '0.2.0'
-
-_installed = Path(__file__).parent / '.mim'
-ROOT = _installed if _installed.is_dir() else Path(__file__).parents[1]
-"""Folder with ``configs/`` and ``tools/``: of the wheel, or the checkout."""
+from .version import HAS_MMACTION, ROOT, __version__, check_versions
 
 
 def register() -> None:
@@ -39,7 +32,7 @@ def register() -> None:
     compat.allow_message_hub_in_checkpoints()
     compat.register_checkpoint_loader()
 
-    from . import datasets, evaluation, hooks, models, restart  # noqa: F401
+    from . import datasets, engine, evaluation, models  # noqa: F401
     from .zoo import hub  # noqa: F401
 
 
@@ -47,3 +40,5 @@ if HAS_MMACTION:
     register()
 elif importlib.util.find_spec('torch') is None:
     check_versions()  # says what to install
+
+__all__ = ['ROOT', '__version__', 'register']

@@ -21,14 +21,12 @@ def _identity(path: str | Path) -> tuple:
     return osp.realpath(path), stat.st_size, stat.st_mtime_ns
 
 
-def load(filename: str | Path, map_location: object = None, keep: bool = False) -> dict:
+def load(filename: str | Path, map_location: object = None) -> dict:
     """Load a checkpoint file into the memory of the CPU; nothing in it is ever executed.
 
     Args:
         filename (str | Path): Path of the file.
         map_location (object): Accepted for MMEngine, which moves the tensors itself.
-        keep (bool): Keep it for whoever loads the same file next, until
-            :func:`forget`. Defaults to False.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -40,10 +38,10 @@ def load(filename: str | Path, map_location: object = None, keep: bool = False) 
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     if (found := _kept.get(_identity(path))) is not None:
         return dict(found)
-    return _parse(path, path, keep)
+    return _parse(path, path)
 
 
-def _parse(path: str | Path, source: str | io.BytesIO, keep: bool) -> dict:
+def _parse(path: str | Path, source: str | io.BytesIO) -> dict:
     try:
         loaded = torch.load(source, map_location='cpu', weights_only=True)
         if not isinstance(loaded, dict):
@@ -56,10 +54,7 @@ def _parse(path: str | Path, source: str | io.BytesIO, keep: bool) -> dict:
             f'checkpoint {path} is cut short, or holds more than tensors and plain data, '
             f'and was not loaded: {reason}'
         ) from None
-    if keep:
-        _kept.clear()
-        _kept[_identity(path)] = loaded
-    return dict(loaded)
+    return loaded
 
 
 def forget() -> None:
@@ -68,7 +63,9 @@ def forget() -> None:
 
 
 def load_whole(path: Path) -> dict:
-    """Load a checkpoint of which every byte is what was written, and keep it.
+    """Load a checkpoint of which every byte is what was written, and keep it for the run.
+
+    Whoever loads the same file next gets what was read, until :func:`forget`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -76,8 +73,10 @@ def load_whole(path: Path) -> dict:
     """
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
+    if (found := _kept.get(_identity(path))) is not None:
+        return dict(found)
     data = path.read_bytes()
-    checkpoint = _parse(path, io.BytesIO(data), keep=True)
+    checkpoint = _parse(path, io.BytesIO(data))
     if zipfile.is_zipfile(io.BytesIO(data)):  # torch compares no checksums
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as file:
@@ -85,9 +84,10 @@ def load_whole(path: Path) -> dict:
         except zipfile.BadZipFile as error:
             damaged = str(error)
         if damaged:
-            forget()
             raise RuntimeError(f'checkpoint {path} is damaged: {damaged}')
-    return checkpoint
+    _kept.clear()
+    _kept[_identity(path)] = checkpoint
+    return dict(checkpoint)
 
 
 def save(checkpoint: dict, path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 import artnet_mm
-from artnet_mm.datasets.synthetic import write_dataset
+from artnet_mm.data_making.motion_clips import write_dataset
 
 from .helpers import ROOT, as_arguments, run_tool, tiny_options
 

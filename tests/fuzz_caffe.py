@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .test_caffe import SMART, broken_files_that_convert
+from .zoo.test_caffe import SMART, broken_files_that_convert
 
 number, seed = int(sys.argv[1]) // 4, int(sys.argv[2])
 with tempfile.TemporaryDirectory() as folder:

@@ -16,8 +16,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from artnet_mm.checks import check_config, show_checks
-from artnet_mm.datasets.synthetic import write_dataset
-from artnet_mm.processes import process
+from artnet_mm.data_making.motion_clips import write_dataset
+from artnet_mm.data_making.processes import process
 
 from .helpers import tiny_config
 

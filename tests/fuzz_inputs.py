@@ -13,11 +13,11 @@ from mmaction.registry import DATASETS
 from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
-from artnet_mm.datasets.synthetic import write_dataset
-from artnet_mm.datasets.videos import write_copy
-from artnet_mm.processes import process
+from artnet_mm.data_making.copies import write_copy
+from artnet_mm.data_making.motion_clips import write_dataset
+from artnet_mm.data_making.processes import process
 
-from .test_check_videos import write_avi
+from .data_making.test_check_videos import write_avi
 
 FINDING = 'FINDING'
 CLASSES = 10

@@ -13,8 +13,8 @@ from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from artnet_mm.datasets.synthetic import motion_clip
-from artnet_mm.selection import select
+from artnet_mm.data_making.motion_clips import motion_clip
+from artnet_mm.splits import select
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,10 +15,10 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.runner import Runner
 
 from artnet_mm.compat import prediction_of
+from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.datasets import ClipDecode, ClipDecordInit
-from artnet_mm.datasets.synthetic import motion_clip, write_video
-from artnet_mm.datasets.views import Crops, TestProtocol
 from artnet_mm.models import ClipPreprocessor, ClipRecognizer3D
+from artnet_mm.views import Crops, TestProtocol
 
 from .helpers import ROOT, settled_toy, step_of, tiny_config
 

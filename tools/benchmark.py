@@ -13,8 +13,7 @@ import tempfile
 from importlib.metadata import Distribution, version
 from pathlib import Path
 
-from artnet_mm.datasets.synthetic import motion_clip, write_video
-from artnet_mm.evaluation.benchmark import (
+from artnet_mm.benchmark import (
     CUDA,
     Rates,
     against_torchvision,
@@ -23,8 +22,9 @@ from artnet_mm.evaluation.benchmark import (
     scaling_of,
     table_of,
 )  # fmt: skip
+from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.files import whole_file, write_whole
-from artnet_mm.versions import REQUIREMENTS
+from artnet_mm.version import REQUIREMENTS
 
 import numpy as np
 import torch

@@ -8,7 +8,7 @@ tools/train.py and tools/test.py does the same with the data loaders that these 
 import argparse
 
 from artnet_mm.checks import show_checks
-from artnet_mm.launch import add_config_arguments, load_config
+from artnet_mm.engine.launch import add_config_arguments, load_config
 
 
 def main() -> None:

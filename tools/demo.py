@@ -11,7 +11,7 @@ from pathlib import Path
 
 from artnet_mm import ROOT
 from artnet_mm.compat import prediction_of
-from artnet_mm.datasets.synthetic import CLASSES, write_dataset
+from artnet_mm.data_making.motion_clips import CLASSES, write_dataset
 from artnet_mm.evaluation import VideoAccuracy
 from artnet_mm.evaluation.scalars import read_scalars
 

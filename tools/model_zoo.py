@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 from artnet_mm import ROOT
-from artnet_mm.datasets.views import TestProtocol
 from artnet_mm.evaluation.cost import count
 from artnet_mm.evaluation.report import (
     FIGURES,
@@ -22,6 +21,7 @@ from artnet_mm.evaluation.report import (
     sections_of,
 )
 from artnet_mm.files import write_whole
+from artnet_mm.views import TestProtocol
 
 import numpy as np
 from mmengine.config import Config

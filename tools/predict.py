@@ -6,11 +6,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from artnet_mm.compat import prediction_of
+from artnet_mm.data_making.copies import open_video, read_frames
 from artnet_mm.datasets.lists import read_classes
-from artnet_mm.datasets.videos import open_video, read_frames
+from artnet_mm.engine.launch import add_cfg_options
 from artnet_mm.evaluation.metrics import REMEDY, out_of_proportion
 from artnet_mm.files import whole_file
-from artnet_mm.launch import add_cfg_options
 
 import av
 import cv2

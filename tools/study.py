@@ -4,8 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-from artnet_mm.evaluation.study_report import write_report
 from artnet_mm.study import Study, carry_out, choose, prepare
+from artnet_mm.study.report import write_report
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from artnet_mm.checks import check_config, show_checks
 from artnet_mm.checks.config import leaves
+from artnet_mm.engine.launch import add_config_arguments, load_config, parse_args, run
 from artnet_mm.files import aside
-from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
 
 DATALOADERS = ('test_dataloader',)
 
@@ -46,10 +46,10 @@ def main() -> None:
         evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
         dumper = dict(type='DumpResults', out_file_path=str(aside(dump)))
         cfg.test_evaluator = [*evaluators, dumper]
-    check_config(cfg, DATALOADERS)
     if args.check:
         show_checks(cfg, DATALOADERS)
         return
+    check_config(cfg, DATALOADERS)
     if args.dump:
         dump.parent.mkdir(parents=True, exist_ok=True)
     if run(cfg, 'test') and args.dump:

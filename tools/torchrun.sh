@@ -18,6 +18,7 @@ if [ "$DEVICES" -gt 0 ] && [ "$PROCESSES" -gt "$DEVICES" ]; then
 fi
 # What cannot work is said once, before the processes start.
 LOCAL_WORLD_SIZE=$PROCESSES python "$TOOLS/$SCRIPT" "${@:3}" --check
+case " ${*:3} " in *" --check "*) exit ;; esac
 if [ "$DEVICES" -eq 0 ]; then
     echo "no CUDA device: $PROCESSES processes on the CPU, through gloo" >&2
 fi

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artnet_mm.checkpoints import check_resumable, latest_checkpoint
 from artnet_mm.checks import check_config, show_checks
-from artnet_mm.launch import add_config_arguments, load_config, parse_args, run
+from artnet_mm.engine.launch import add_config_arguments, load_config, parse_args, run
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -73,14 +73,16 @@ def main() -> None:
             f'error: {cfg.work_dir} has the checkpoints of another run: --resume goes on with it, '
             'another --work-dir keeps it, and removing that folder starts anew'
         )
+    if args.check:
+        show_checks(cfg, DATALOADERS)
+        return
     check_config(cfg, DATALOADERS)
     # Once: torchrun.sh has done it, Slurm's and MPI's first process does it.
     ranks = map(os.environ.get, ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
     first = not any(rank and int(rank) for rank in ranks)
-    if args.check or (first and not args.checked):
+    if first and not args.checked:
         show_checks(cfg, DATALOADERS)
-    if not args.check:
-        run(cfg, 'train')
+    run(cfg, 'train')
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ import copy
 import os
 import os.path as osp
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,7 @@ def check_settings(cfg: Config) -> None:
     if checkpoint.startswith(hub.PREFIX):  # downloaded once, before there are many processes
         checkpoint = str(hub.fetch(checkpoint.removeprefix(hub.PREFIX)))
     if checkpoint and '://' not in checkpoint:
-        meta = checkpoints.load(checkpoint, keep=True).get('meta') or {}
+        meta = checkpoints.load_whole(Path(checkpoint)).get('meta') or {}
         refuse_other_splits(meta, cfg)
     optim_wrapper = (cfg.get('optim_wrapper') or {}).get('type')
     if not torch.cuda.is_available():

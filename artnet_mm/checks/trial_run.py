@@ -69,6 +69,11 @@ def _reduced(run: CheckedRun) -> Config:
         else:
             run.left_out.add(key)
             cfg[key] = cfg[f'{name}_cfg'] = cfg[f'{name}_evaluator'] = None
+        if cfg.get(f'{name}_evaluator'):  # whose dumps are files
+            evaluators = cfg[f'{name}_evaluator']
+            evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
+            kept = [e for e in evaluators if e.get('type') != 'DumpResults']
+            cfg[f'{name}_evaluator'] = kept or None
     if cfg.get('test_dataloader'):
         take_one_clip(run, cfg.test_dataloader.dataset)
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]

@@ -8,7 +8,7 @@ from mmaction.datasets.transforms import Flip
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from .views import Crops, mirror
+from ..views import Crops, mirror
 
 
 @TRANSFORMS.register_module()

@@ -1,4 +1,4 @@
-from ..versions import check_versions
+from ..version import check_versions
 
 check_versions()  # a package that is missing is named with what to install
 

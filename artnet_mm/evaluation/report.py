@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.fileio import load
 
-from .. import ROOT
-from ..selection import select
+from ..splits import select
+from ..version import ROOT
 from .fusion import WEIGHTS, WEIGHTS_NOTE, Scores, accuracy, fuse, read_scores
 
 FIGURES = {'Top 1': 'top1', 'Top 5': 'top5', 'Avg': 'avg'}

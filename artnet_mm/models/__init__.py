@@ -1,6 +1,6 @@
 """Networks: units, blocks and backbone on torch alone; with MMAction2, what its registry has."""
 
-from ..versions import HAS_MMACTION
+from ..version import HAS_MMACTION
 from .artnet import ARTNet
 from .deploy import switch_to_deploy
 from .units import RelationConv3d, SMARTConv3d, SpatialConv3d

@@ -8,7 +8,7 @@ from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from ..datasets.views import Crops
+from ..views import Crops
 
 
 @dataclass(frozen=True)

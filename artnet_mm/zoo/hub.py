@@ -17,8 +17,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress
 
-from .. import __version__, checkpoints
+from .. import checkpoints
 from ..files import sha256_of, write_whole
+from ..version import __version__
 
 PREFIX = 'artnet://'
 SERVER = 'http://mcg.nju.edu.cn/models/ARTNet'  # plain HTTP is all that the authors offer

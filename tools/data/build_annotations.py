@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from artnet_mm.datasets.annotations import (
+from artnet_mm.data_making.official_splits import (
     ListsByName,
     keep_existing,
     read_folder,

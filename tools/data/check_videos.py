@@ -11,15 +11,15 @@ import time
 from functools import partial
 from pathlib import Path
 
-from artnet_mm.datasets.preparation import (
+from artnet_mm.data_making.copies import check_video
+from artnet_mm.data_making.over_lists import (
     parse_args,
     read_lists,
     report,
     unique_paths,
     write_lists,
 )
-from artnet_mm.datasets.videos import check_video
-from artnet_mm.processes import run
+from artnet_mm.data_making.processes import run
 
 
 def check(videos: Path, path: str) -> None:

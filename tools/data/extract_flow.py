@@ -6,8 +6,8 @@ them under the names of the given lists. Stopped, it goes on when started again.
 
 import argparse
 
-from artnet_mm.datasets.flow import count_flow, create_estimator, extract_flow
-from artnet_mm.datasets.preparation import parse_args, prepare
+from artnet_mm.data_making.flow import count_flow, create_estimator, extract_flow
+from artnet_mm.data_making.over_lists import parse_args, prepare
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ Stopped, it goes on when started again.
 
 import argparse
 
-from artnet_mm.datasets.preparation import parse_args, prepare
-from artnet_mm.datasets.videos import write_copy
+from artnet_mm.data_making.copies import write_copy
+from artnet_mm.data_making.over_lists import parse_args, prepare
 
 
 def main() -> None:

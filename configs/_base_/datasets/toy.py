@@ -1,4 +1,4 @@
-# Motion clips that artnet_mm.datasets.synthetic writes; frames 86 x 64, clips of 16 x 56 x 56.
+# Motion clips of artnet_mm.data_making.motion_clips; frames 86 x 64, clips of 16 x 56 x 56.
 _base_ = ['kinetics400_rgb.py']
 data_root = 'data/toy/'
 decode = dict(type='ClipDecode', scale=None)

@@ -1,0 +1,92 @@
+"""Hook that guards the checkpoint which a run starts from."""
+
+import logging
+
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from ..splits import refuse_other_splits, splits_of, trained_on
+
+
+def shortened(keys: list[str], shown: int = 4) -> str:
+    """The first of many names, and how many more there are."""
+    more = f' and {len(keys) - shown} more' if len(keys) > shown else ''
+    return (', '.join(keys[:shown]) or 'none') + more
+
+
+@HOOKS.register_module()
+class CheckpointGuardHook(Hook):
+    """Say in one line what of a checkpoint is loaded, and refuse one that is wrong.
+
+    MMEngine loads what fits and lists the rest over many lines; a file of which
+    nothing fits goes through like any other.
+
+    UCF101 and HMDB51 divide the same videos three times: weights fine-tuned on one
+    split have seen test videos of the others. A data set that states
+    ``metainfo=dict(split=(name, number))`` has it recorded in its checkpoints
+    (``meta['trained_on']``, with those of the checkpoints they started from).
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._trained_on: list[tuple[str, str]] = []
+        self._new: list[str] = []
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep of a checkpoint what fits the model.
+
+        Raises:
+            ValueError: If nothing does, or it was trained on another split of the
+                data set of this run.
+        """
+        meta = checkpoint.get('meta') or {}
+        refuse_other_splits(meta, runner.cfg)
+        self._trained_on = trained_on(meta)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        wanted = model.state_dict()
+        state = checkpoint.get('state_dict', checkpoint)
+        state = {key.removeprefix('module.'): value for key, value in state.items()}
+        fits = {
+            key: value
+            for key, value in state.items()
+            if key in wanted and value.shape == wanted[key].shape
+        }
+        counted = [key for key in wanted if not key.endswith('num_batches_tracked')]
+        self._new = [key for key in counted if key not in fits]
+        if len(self._new) == len(counted):
+            raise ValueError(
+                f'nothing of the checkpoint fits the model: it holds {shortened(list(state))}; '
+                f'the model has {shortened(counted)}'
+            )
+        unused = [key for key in state if key not in fits]
+        partial = any(key.startswith('backbone.') for key in self._new)
+        runner.logger.log(
+            logging.WARNING if partial else logging.INFO,
+            f'checkpoint: {len(counted) - len(self._new)} of {len(counted)} tensors loaded; '
+            f'left as initialised: {shortened(self._new)}; not used: {shortened(unused)}',
+        )
+        checkpoint['state_dict'] = {**wanted, **fits}  # so that MMEngine has nothing to add
+
+    def after_train(self, runner: Runner) -> None:
+        """What was left as initialised is trained now."""
+        self._new = []
+
+    def before_test(self, runner: Runner) -> None:
+        """Refuse to test weights of which a part was not loaded.
+
+        Raises:
+            ValueError: If that is so.
+        """
+        if self._new:
+            raise ValueError(
+                f'the checkpoint lacks, or has in another shape, {shortened(self._new)}: a test '
+                'with random weights in their place means nothing'
+            )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Record the splits that the weights have seen."""
+        seen = [*self._trained_on, *splits_of(runner.cfg, 'train_dataloader')]
+        checkpoint['meta']['trained_on'] = list(dict.fromkeys(seen))

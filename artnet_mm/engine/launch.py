@@ -1,0 +1,130 @@
+"""What the command-line tools do before MMEngine's Runner takes over."""
+
+import argparse
+import errno
+import gc
+import os
+import re
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from .. import checkpoints, compat
+from ..datasets import lists
+from ..splits import select
+
+# What gloo and NCCL say of a process that ended or hangs.
+_LOST = re.compile(r'gloo/gloo/|NCCL error|ProcessGroup|Connection closed by peer')
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`load_config` takes."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument('--split', help='split of the data set, where it is divided into some')
+    parser.add_argument(
+        '--frames', action='store_true', help='folders of JPEG images instead of videos'
+    )
+    add_cfg_options(parser)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options`` to a tool that reads a config."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings to override in the config, as key=value',
+    )
+
+
+def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the arguments of a tool that runs a config in one process or several."""
+    parser.add_argument('--check', action='store_true', help='make all checks, then stop')
+    # torchrun.sh has made them in a process of its own.
+    parser.add_argument('--checked', action='store_true', help=argparse.SUPPRESS)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read ``args.config`` and lay the shared arguments over it.
+
+    The work dir is named after the config, and the split where it has several.
+
+    Raises:
+        SystemExit: With one line, if the config does not offer what is selected.
+    """
+    try:
+        cfg = select(Config.fromfile(args.config), args.split, args.frames)
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = getattr(args, 'launcher', 'none')
+    work_dir = Path('work_dirs', Path(args.config).stem)
+    if 'split' in cfg:
+        work_dir /= f'split{cfg.split}'
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(work_dir)
+    return cfg
+
+
+class _Forget(Hook):
+    """Drops what checks have read for the run, once the run has it."""
+
+    def before_train(self, runner: Runner) -> None:
+        checkpoints.forget()
+        lists.forget()
+
+    before_test = before_train
+
+
+def run(cfg: Config, method: str) -> bool:
+    """Build the Runner of a run, on several CPU processes too, and let it train or test.
+
+    Args:
+        cfg (Config): Config of the run, complete and checked.
+        method (str): Method of MMEngine's Runner, 'train' or 'test'.
+
+    Returns:
+        bool: True in the main process of the run, which does what is left to do.
+
+    Raises:
+        SystemExit: With one line, if another process of the run ends or hangs, or the
+            disk is full.
+    """
+    compat.init_cpu_distributed(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(_Forget())
+    try:
+        getattr(runner, method)()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise SystemExit(
+            f'error: {error}. Checkpoints in {cfg.work_dir} stay as they are; --resume goes on '
+            'from the last one'
+        ) from error
+    except RuntimeError as error:
+        if not (torch.distributed.is_initialized() and _LOST.search(str(error))):
+            raise
+        seconds = cfg.env_cfg.dist_cfg.get('timeout', 1800)
+        raise SystemExit(
+            f'error: another process of this run ended, or did not answer for {seconds} s '
+            f'(env_cfg.dist_cfg.timeout); what it printed before says why. {error}'
+        ) from error
+    main = is_main_process()
+    if torch.distributed.is_initialized():
+        # A thread of gloo that drops a tensor while Python finalizes aborts the process; all of
+        # them end with the last reference to their group, which the model has.
+        del runner
+        gc.collect()
+        torch.distributed.destroy_process_group()
+    return main

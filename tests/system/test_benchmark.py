@@ -1,0 +1,73 @@
+"""The benchmark as a tool, and its pages."""
+
+import re
+
+import matplotlib.image
+import pytest
+
+from ..helpers import ROOT, run_tool
+
+PAGE = 'Text.\n\n<!-- generated -->\nold\n<!-- /generated -->\n\nMore.\n'
+
+
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """Tables of a page, row by row, by column."""
+    found = []
+    for block in re.findall(r'(?:^\|.*\n)+', text, re.MULTILINE):
+        head, _, *rows = ([c.strip() for c in line.split('|')[1:-1]] for line in block.splitlines())
+        found.append([dict(zip(head, row)) for row in rows])
+    return found
+
+
+def test_benchmark_writes_tables_and_a_picture_into_its_pages(tmp_path):
+    (tmp_path / 'benchmarks.md').write_text(PAGE)
+    run_tool('benchmark.py', '--clips', 1, '--rounds', 1, '--out-dir', tmp_path)
+    text = (tmp_path / 'benchmarks.md').read_text()
+    assert text.startswith('Text.') and text.endswith('More.\n') and 'old' not in text
+    networks, profiles, data = tables(text)
+    layouts = ('contiguous', 'channels last')
+    names = [f'{a}, {f}' for f in layouts for a in ('c3d', 'relation_d', 'artnet_d')]
+    assert [row['Network'] for row in networks] == [row['Network'] for row in profiles] == names
+    for row in networks:
+        assert row['Multiply-adds'] == {'c': '1.000', 'r': '1.011', 'a': '1.205'}[row['Network'][0]]
+        assert all(float(cell) > 0 for cell in list(row.values())[1:])
+    assert len(data) == 4
+    assert all(float(cell) > 0 for row in data for cell in list(row.values())[1:])
+    (scale,) = tables((tmp_path / 'scaling.md').read_text())
+    assert len(scale) == 9
+    assert matplotlib.image.imread(tmp_path / 'benchmarks.png').std() > 0.1
+
+
+@pytest.mark.parametrize('speed', [100, 200, 400])
+@pytest.mark.parametrize('gpus', [1, 8, 64])
+def test_scaling_follows_from_the_benchmarks(speed, gpus):
+    data = {row['A second, on one core']: row for row in tables(page('benchmarks'))[-1]}
+    original, copy = data['training clips, original'], data['training clips, copy']
+    (row,) = [
+        row
+        for row in tables(page('scaling'))[0]
+        if (row['Clips/s of a GPU'], row['GPUs']) == (str(speed), str(gpus))
+    ]
+    clips = speed * gpus
+    assert float(row['Hours for 250k x 256 clips']) == pytest.approx(
+        250_000 * 256 / clips / 3600, abs=0.06
+    )
+    for name, measured in (('originals', original), ('copies', copy)):
+        cores, read = float(row[f'Cores, {name}']), float(row[f'MB/s read, {name}'])
+        assert cores == pytest.approx(clips / float(measured['Ours']), rel=0.01, abs=0.6)
+        assert read == pytest.approx(
+            clips * float(measured['kB of the file']) / 1e3, rel=0.01, abs=1
+        )
+    assert float(row['MB/s to the GPUs']) == pytest.approx(clips * 3 * 16 * 112**2 / 1e6, abs=1)
+
+
+def test_size_of_all_copies_follows_from_the_benchmarks():
+    (copy,) = (
+        r for r in tables(page('benchmarks'))[-1] if 'clips, copy' in r['A second, on one core']
+    )
+    stated = re.search(r'240,436 training videos take (\d+) GB', page('scaling'))[1]
+    assert float(stated) == round(240_436 * float(copy['kB of the file']) / 1e6)
+
+
+def page(name: str) -> str:
+    return (ROOT / f'docs/{name}.md').read_text()
