@@ -29,7 +29,7 @@ $(VENV)/other/.installed: requirements/other.txt $(VENV)/.installed
 		--target $(VENV)/other -r $<
 	touch $@
 
-# All that takes no long training and no second process.
+# All but what takes long: trainings, tools in processes of their own, many files.
 test-fast: lint
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
 		--quiet -m "not slow"
@@ -38,4 +38,4 @@ test: lint $(VENV)/other/.installed
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/other" $(BIN)/python -m pytest --quiet \
 		tests/test_version.py tests/system/test_configs.py tests/checks/test_checks.py \
-		-k 'versions or (configs and not leaf_trains) or a_run_that_can_start'
+		-k 'test_version or (configs and not leaf_trains) or a_run_that_can_start'

@@ -11,6 +11,13 @@ from artnet_mm.data_making.motion_clips import write_dataset
 from .helpers import ROOT, as_arguments, run_tool, tiny_options
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole tools and trainings are slow."""
+    for item in items:
+        if 'system' in item.path.parts:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def mmaction_scope():
     """What a config's ``default_scope`` does: names resolve in MMAction2's registries."""

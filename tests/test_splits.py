@@ -81,6 +81,7 @@ REFUSED = [
     (UCF, ['--split', '7'], '--split 7: c3d_r18_ucf101.py has the splits 1, 2, 3'),
     (UCF, ['--split', ''], '--split : c3d_r18_ucf101.py has the splits 1, 2, 3'),
     (KINETICS, ['--split', '1'], 'the data set of c3d_r18_kinetics.py is not divided into splits'),
+    (UCF, ['--cfg-options', 'split=2'], '--split N chooses the split'),
     (ROOT / 'configs/artnet_r18_d_toy.py', ['--frames'], 'has one form of its data only'),
     (ROOT / 'configs/c3d_r18_kinetics_flow.py', ['--frames'], 'has one form of its data only'),
 ]

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument('config', help='config of a data set with splits')
     parser.add_argument('gpus', type=int, help='number of GPUs')
     parser.add_argument('--work-dir', type=Path, help='folder for split1/, split2/ and split3/')
+    parser.add_argument('--frames', action='store_true', help='JPEG images instead of videos')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--cfg-options', nargs='+', help='passed to training and testing')
     args = parser.parse_args()
@@ -52,7 +53,8 @@ def main() -> None:
     amp = ['--amp'] if args.amp else []
 
     def places(split: str) -> list:
-        return ['--work-dir', folders[split], *options]
+        frames = ['--frames'] if args.frames else []
+        return ['--work-dir', folders[split], *frames, *options]
 
     folders = {split: work_dir / f'split{split}' for split in splits}
     weights = {split: folder / f'iter_{iterations}.pth' for split, folder in folders.items()}

@@ -62,6 +62,8 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         SystemExit: With one line, if the config does not offer what is selected.
     """
+    if 'split' in (args.cfg_options or ()):
+        raise SystemExit('error: --split N chooses the split, not --cfg-options split=N')
     try:
         cfg = select(Config.fromfile(args.config), args.split, args.frames)
     except ValueError as error:

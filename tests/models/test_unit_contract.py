@@ -2,6 +2,7 @@
 
 import copy
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -345,16 +346,19 @@ def test_units_and_backbone_need_torch_alone(tmp_path):
     for top, place in modules.items():
         (site / top).symlink_to(place)
     (site / 'artnet_mm').symlink_to(ROOT / 'artnet_mm')
+    readme = (ROOT / 'README.md').read_text()
+    example = re.search(r'<!-- test: unit -->\n```python\n(.*?)```', readme, re.DOTALL)[1]
     command = [
         sys.executable,
         '-I',
         '-S',
         '-c',
-        f'import sys; sys.path.append({str(site)!r}){BARE}',
+        f'import sys; sys.path.append({str(site)!r}){BARE}\n{example}\nprint(*features.shape)',
     ]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    shapes, mmaction, error = ran.stdout.splitlines()
+    shapes, mmaction, error, of_readme = ran.stdout.splitlines()
+    assert of_readme == '1 512 1 7 7'
     assert shapes == '(2, 16, 4, 8, 8) (2, 64, 1, 2, 2) (16, 64)'
     assert mmaction == 'no mmaction' and 'artnet_mm needs' in error and 'pip install' in error
 

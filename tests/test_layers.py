@@ -1,0 +1,68 @@
+"""Rooms of the package: lower ones never import higher ones, and nothing imports the tools."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from .helpers import ROOT
+
+PACKAGE = ROOT / 'artnet_mm'
+LAYERS = [
+    {'version', 'files', 'views'},
+    {'compat', 'checkpoints', 'splits'},
+    {'models', 'datasets'},
+    {'evaluation', 'zoo'},
+    {'engine'},
+    {'checks'},
+    {'data_making'},
+    {'study', 'benchmark'},
+]
+HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+NEED_TORCH_ALONE = ['units', 'artnet', 'square_pool', 'fused', 'deploy']
+FILES = sorted(PACKAGE.rglob('*.py'))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+
+
+def imported(path: Path) -> list[str]:
+    """Modules that a file imports, whole names."""
+    package = ['artnet_mm', *path.relative_to(PACKAGE).parts[:-1]]
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            base += [node.module] if node.module else []
+            names += ['.'.join([*base, alias.name]) for alias in node.names]
+    return names
+
+
+def test_every_room_has_its_place():
+    assert {room_of(path) for path in FILES} - {'__init__'} == HEIGHT.keys()
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_none_above_it(path):
+    names = imported(path)
+    assert not [name for name in names if name.split('.')[0] in ('tools', 'tests')]
+    if room_of(path) == '__init__':
+        return
+    rooms = {name.split('.')[1] for name in names if name.startswith('artnet_mm.')}
+    assert rooms <= HEIGHT.keys(), 'what the package itself defines is for its users'
+    above = {room for room in rooms if HEIGHT[room] > HEIGHT[room_of(path)]}
+    beside = {r for r in rooms if HEIGHT[r] == HEIGHT[room_of(path)] and r != room_of(path)}
+    if HEIGHT[room_of(path)] < 2:  # files of one layer may use one another
+        beside = set()
+    assert not above | beside
+
+
+@pytest.mark.parametrize('name', NEED_TORCH_ALONE)
+def test_units_and_backbone_import_torch_and_one_another(name):
+    found = {module.split('.')[0] for module in imported(PACKAGE / f'models/{name}.py')}
+    standard = {'collections', 'contextlib', 'functools', 'inspect', 'typing'}
+    # build_norm asks MMCV for what only MMCV's configs name
+    assert found - standard <= {'torch', 'artnet_mm'} | ({'mmcv'} if name == 'units' else set())
