@@ -219,9 +219,9 @@ class Rates(NamedTuple):
     """What data pipelines give on one core, and what they read and hand on."""
 
     clips: dict[str, dict[str, float]]
-    """Training clips a second, by file and by 'stock', 'ours' and 'decoder'."""
+    """Training clips per second, by file and by 'stock', 'ours' and 'decoder'."""
     videos: dict[str, dict[str, float]]
-    """Test videos a second, likewise."""
+    """Test videos per second, likewise."""
     file_sizes: dict[str, int]
     """Bytes of the files."""
     sample_sizes: dict[str, dict[str, int]]

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+OFFICIAL_SPLITS = ('1', '2', '3')
+"""Those of UCF101 and HMDB51."""
+
 
 def select(cfg: Config, split: str | None = None, frames: bool = False) -> Config:
     """Lay what was selected over a config.

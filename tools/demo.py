@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 NUM_TRAIN, NUM_VAL = 1200, 100
-PACE = 2  # about two pixels a frame; of slower motions 8 channels see little at first
+PACE = 2  # about two pixels per frame; of slower motions 8 channels see little at first
 PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+)/(\d+)\]')
 FIGURES = re.compile(r'(eta|loss|acc/top1|acc/avg): +(\S+)')
 console = Console(highlight=False)

@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument('checkpoint', help='checkpoint file, URL or artnet:// name')
     parser.add_argument('videos', nargs='+', type=Path, help='video files')
     parser.add_argument(
-        '--classes', help='file with a class name a line, where the checkpoint has none'
+        '--classes', help='file with a class name per line, where the checkpoint has none'
     )
     parser.add_argument('--csv', type=Path, help='file for video, rank, class, probability')
     parser.add_argument('--out-dir', type=Path, help='folder for annotated copies of the videos')

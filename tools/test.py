@@ -5,7 +5,7 @@ from pathlib import Path
 
 from artnet_mm.checks import check_config, show_checks
 from artnet_mm.checks.config import leaves
-from artnet_mm.engine.launch import add_config_arguments, load_config, parse_args, run
+from artnet_mm.engine.launch import add_config_arguments, load_config, parse_args, run_config
 from artnet_mm.files import aside
 
 DATALOADERS = ('test_dataloader',)
@@ -52,7 +52,7 @@ def main() -> None:
     check_config(cfg, DATALOADERS)
     if args.dump:
         dump.parent.mkdir(parents=True, exist_ok=True)
-    if run(cfg, 'test') and args.dump:
+    if run_config(cfg, 'test') and args.dump:
         aside(dump).replace(dump)
 
 

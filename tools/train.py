@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artnet_mm.checkpoints import check_resumable, latest_checkpoint
 from artnet_mm.checks import check_config, show_checks
-from artnet_mm.engine.launch import add_config_arguments, load_config, parse_args, run
+from artnet_mm.engine.launch import add_config_arguments, load_config, parse_args, run_config
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -82,7 +82,7 @@ def main() -> None:
     first = not any(rank and int(rank) for rank in ranks)
     if first and not args.checked:
         show_checks(cfg, DATALOADERS)
-    run(cfg, 'train')
+    run_config(cfg, 'train')
 
 
 if __name__ == '__main__':

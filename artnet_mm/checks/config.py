@@ -142,7 +142,7 @@ def check_settings(cfg: Config) -> None:
         if optim_wrapper == 'AmpOptimWrapper':
             raise ValueError('AmpOptimWrapper (--amp) needs a GPU, and torch sees none')
         if cfg.get('sync_bn') and cfg.get('launcher', 'none') != 'none':
-            raise ValueError('sync_bn needs a GPU a process, and torch sees none')
+            raise ValueError('sync_bn needs a GPU per process, and torch sees none')
 
 
 def can_be_shortened(dataset: dict) -> bool:

@@ -28,7 +28,7 @@ def flow_to_image(flow: np.ndarray, bound: float) -> np.ndarray:
     """Grey levels of flow: -bound is 0, none 128 (127.5 rounded), +bound 255.
 
     Args:
-        flow (np.ndarray): Displacements in pixels a frame, any shape; x to the
+        flow (np.ndarray): Displacements in pixels per frame, any shape; x to the
             right, y down.
         bound (float): What is beyond is clipped.
 
@@ -39,7 +39,7 @@ def flow_to_image(flow: np.ndarray, bound: float) -> np.ndarray:
 
 
 def image_to_flow(image: np.ndarray, bound: float) -> np.ndarray:
-    """Displacements in pixels a frame that grey levels stand for, as float32."""
+    """Displacements in pixels per frame that grey levels stand for, as float32."""
     return ((image / 127.5 - 1) * bound).astype(np.float32)
 
 

@@ -18,8 +18,8 @@ from ..datasets.lists import ListLine, format_classes, format_list
 from ..files import write_whole
 
 # Texture seeds of training and validation clips come from disjoint ranges.
-SPLITS = {'train': 0, 'val': 1_000_000}
-MAX_SEED = 2**32 // (2 * SPLITS['val']) - 1
+FIRST_SEEDS = {'train': 0, 'val': 1_000_000}
+MAX_SEED = 2**32 // (2 * FIRST_SEEDS['val']) - 1
 FPS = 25
 
 
@@ -37,7 +37,7 @@ def _turn(angle: float) -> np.ndarray:
 
 
 # Motion of a point around the centre of the frame, from its place at time 0.
-# t: frames from the middle of the clip; speed: about 1 (pixels a frame for shifts);
+# t: frames from the middle of the clip; speed: about 1 (pixels per frame for shifts);
 # side: -1 or 1, where a motion and its mirror image are one class; y points down.
 MOTIONS: dict[str, Callable[[float, float, int], np.ndarray]] = {
     'up': lambda t, speed, side: _shift(y=-t * speed),
@@ -191,15 +191,15 @@ def write_dataset(
         ValueError: If more clips are asked for than a split has seeds, or the
             seed is not one that NumPy's seeds have room for.
     """
-    if max(num_train, num_val) > SPLITS['val']:
-        raise ValueError(f'a split has at most {SPLITS["val"]} clips')
+    if max(num_train, num_val) > FIRST_SEEDS['val']:
+        raise ValueError(f'a split has at most {FIRST_SEEDS["val"]} clips')
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f'seed must be from 0 to {MAX_SEED}, got {seed}')
     classes = CLASSES[: len(KINDS)] if shortcut else CLASSES
     for split, number in (('train', num_train), ('val', num_val)):
         folder = Path(root, f'videos_{split}')
         folder.mkdir(parents=True, exist_ok=True)
-        first_seed = 2 * SPLITS['val'] * seed + SPLITS[split]
+        first_seed = 2 * FIRST_SEEDS['val'] * seed + FIRST_SEEDS[split]
         lines, kinds = [], []
         for index in track(range(number), description=f'writing {split} clips'):
             turn, label = divmod(index, len(classes))

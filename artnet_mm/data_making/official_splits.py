@@ -12,11 +12,11 @@ from textwrap import shorten
 
 from ..datasets.lists import ListLine, format_classes, format_list, read_lines, read_text
 from ..files import write_whole
+from ..splits import OFFICIAL_SPLITS
 
 ListsByName = dict[str, list[ListLine]]
 Annotations = tuple[ListsByName, list[str]]  # and the names of the classes, by label
 
-SPLITS = (1, 2, 3)  # of UCF101 and HMDB51
 EXTENSIONS = {'.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv'}
 KINETICS_PARTS = {'train': 'train', 'val': 'val[a-z]*', 'test': 'test'}
 
@@ -68,7 +68,7 @@ def read_ucf101(folder: Path) -> Annotations:
             raise _malformed(place, f'{len(labels) + 1} <another class>', words)
         labels[words[1]] = len(labels)
     lists: ListsByName = {}
-    for part, split in itertools.product(('train', 'test'), SPLITS):
+    for part, split in itertools.product(('train', 'test'), OFFICIAL_SPLITS):
         lines = lists[f'ucf101_{part}_split{split}'] = []
         for place, words in _read_words(folder / f'{part}list0{split}.txt'):
             path, name = words[0], osp.dirname(words[0])
@@ -96,7 +96,7 @@ def read_hmdb51(folder: Path) -> Annotations:
     if not classes:
         raise FileNotFoundError(f'{folder} has no <class>_test_split<N>.txt')
     lists: ListsByName = {}
-    for split in SPLITS:
+    for split in OFFICIAL_SPLITS:
         parts: dict[str, list[ListLine]] = {'1': [], '2': [], '0': []}  # train, test, unused
         for label, name in enumerate(classes):
             for place, words in _read_words(folder / f'{name}_test_split{split}.txt'):

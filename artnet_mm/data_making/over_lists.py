@@ -26,7 +26,7 @@ from ..datasets.lists import (
     read_list,
 )
 from ..files import write_whole
-from .processes import console, run
+from .processes import console, process_all
 
 SHOWN_FAILURES = 20
 
@@ -46,7 +46,7 @@ def parse_args(parser: argparse.ArgumentParser, timeout: float) -> argparse.Name
         '--processes', type=int, default=len(os.sched_getaffinity(0)), help='default: %(default)s'
     )
     parser.add_argument(
-        '--timeout', type=float, default=timeout, help='seconds a video; default: %(default)s'
+        '--timeout', type=float, default=timeout, help='seconds per video; default: %(default)s'
     )
     args = parser.parse_args()
     if args.processes < 1 or args.timeout <= 0:
@@ -254,7 +254,7 @@ def prepare(
             make = partial(
                 _make, partial(work, **settings), count, args.videos, folder, scratch, suffix
             )
-            results, failures = run(make, paths, args.processes, args.timeout)
+            results, failures = process_all(make, paths, args.processes, args.timeout)
 
         def result(line: ListLine) -> ListLine:
             return ListLine(output_path(line.path, suffix), line.label, results[line.path][0])

@@ -112,7 +112,7 @@ def process(
         pool.join()
 
 
-def run(
+def process_all(
     work: Callable[[Any], Any],
     names: Collection,
     processes: int,
@@ -126,7 +126,7 @@ def run(
         work (Callable): Function of a name, which can be pickled as its results can.
         names (Collection): Names of the videos.
         processes (int): Number of processes.
-        timeout (float): Seconds a video.
+        timeout (float): Seconds per video.
         on_success (Callable): Called with the name and the result of every video that did
             not fail.
         noun (str): What the names are of. Defaults to 'videos'.

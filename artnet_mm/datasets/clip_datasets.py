@@ -19,7 +19,7 @@ class ClipDataset(BaseActionDataset):
     The stock data sets take any label, split names at blanks, and let the decoder's
     errors through, which do not say what was being decoded. Here a sample that cannot
     be read stops a test; in training another takes its place, up to a share. Where ``classes.txt``
-    lies beside the list, a name a line by label, the names become
+    lies beside the list, a name per line by label, the names become
     ``metainfo['classes']``, which checkpoints keep.
 
     A subclass names this class before a ``BaseActionDataset`` among its bases, says in
@@ -176,7 +176,7 @@ class ClipVideoDataset(ClipDataset, VideoDataset):
 
     def __init__(self, ann_file: str, num_classes: int, **kwargs) -> None:
         if kwargs.get('multi_class'):
-            raise ValueError('ClipVideoDataset reads one label a video, not multi_class lists')
+            raise ValueError('ClipVideoDataset reads one label per video, not multi_class lists')
         super().__init__(ann_file, num_classes=num_classes, **kwargs)
 
     def _describe(self, line: ListLine) -> dict:

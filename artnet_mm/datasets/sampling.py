@@ -65,7 +65,7 @@ def clip_indices(
 
     Args:
         starts (np.ndarray): (n,) first frames.
-        clip_len (int): Frames a clip.
+        clip_len (int): Frames per clip.
         frame_interval (int): Distance between them, in frames.
         num_frames (int): D.
 
@@ -126,7 +126,7 @@ class SegmentClipSampler(_ClipSampler):
     """One clip from each segment, for training and for validation during training.
 
     Args:
-        clip_len (int): Frames a clip.
+        clip_len (int): Frames per clip.
         frame_interval (int): Distance between them. Defaults to 1.
         num_segments (int): K. Defaults to 1.
         test_mode (bool): Take the centre of each segment, not a random place.
@@ -158,9 +158,9 @@ class UniformClipSampler(_ClipSampler):
     """Clips spread evenly over the whole video, for testing (Sec. 3.3).
 
     Args:
-        clip_len (int): Frames a clip.
+        clip_len (int): Frames per clip.
         frame_interval (int): Distance between them. Defaults to 1.
-        num_clips (int): Clips a video. Defaults to 25.
+        num_clips (int): Clips per video. Defaults to 25.
 
     Raises:
         ValueError: If a count is below 1.

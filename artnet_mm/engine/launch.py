@@ -88,7 +88,7 @@ class _Forget(Hook):
     before_test = before_train
 
 
-def run(cfg: Config, method: str) -> bool:
+def run_config(cfg: Config, method: str) -> bool:
     """Build the Runner of a run, on several CPU processes too, and let it train or test.
 
     Args:

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.fileio import load
 
-from ..splits import select
+from ..splits import OFFICIAL_SPLITS, select
 from ..version import ROOT
 from .fusion import WEIGHTS, WEIGHTS_NOTE, Scores, accuracy, fuse, read_scores
 
 FIGURES = {'Top 1': 'top1', 'Top 5': 'top5', 'Avg': 'avg'}
 """The catalogue's names of figures, and those of ``VideoAccuracy``."""
 LABELS = {'Top 1': 'top-1', 'Top 5': 'top-5', 'Avg': 'Avg', 'Test Avg': 'test Avg'}
-SPLITS = ('1', '2', '3')
 SECTIONS = {  # title, figures that the table has, remark
     2: ('Table 2: building blocks, Kinetics-400 validation', FIGURES, ''),
     3: ('Table 3: two streams, Kinetics-400 validation', FIGURES, WEIGHTS_NOTE),
@@ -143,7 +142,7 @@ def find_dumps(work_dirs: Iterable[Path], names: Collection[str]) -> dict[tuple[
             raise FileNotFoundError(f'folder {root} does not exist')
         for dump in sorted(root.resolve().rglob('*scores.pkl')):
             folder, kind = dump.parent, {'scores.pkl': '', 'test_scores.pkl': 'test'}.get(dump.name)
-            if folder.name in {f'split{split}' for split in SPLITS} and kind == '':
+            if folder.name in {f'split{split}' for split in OFFICIAL_SPLITS} and kind == '':
                 kind = folder.name
             owner = folder.parent if kind and kind in folder.name else folder
             kept = [path.stem for path in sorted(folder.glob('*.py'))]
@@ -194,7 +193,7 @@ def measure(experiment: dict, found: Mapping[tuple[str, str], Path]) -> dict:
         ValueError: If a dump cannot be read, or is one of another experiment.
     """
     names = experiment.get('Streams') or [experiment['Name']]
-    splits = SPLITS if experiment['Tables'] == [6] else (None,)
+    splits = OFFICIAL_SPLITS if experiment['Tables'] == [6] else (None,)
     results, fusions, expected = [], [], 0
     metrics: dict[str, Any] = {}
     for split in splits:

@@ -56,7 +56,7 @@ def knows_layers(unit: Unit) -> bool:
 
 
 def applies(unit: Unit, x: Tensor) -> bool:
-    """Whether :func:`fuse` can stand for a unit of plain layers on this input.
+    """Whether :func:`forward` can stand for a unit of plain layers on this input.
 
     It knows torch's own BN with running statistics. SyncBN and GroupNorm go their
     own way, and so do models in half precision, transforms of ``torch.func``, everything
@@ -250,7 +250,7 @@ def _differentiable_backward(ctx, grad: Tensor) -> tuple:
     return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad)
 
 
-def fuse(unit: Unit, x: Tensor) -> Tensor:
+def forward(unit: Unit, x: Tensor) -> Tensor:
     """Output of a unit with branches.
 
     Args:

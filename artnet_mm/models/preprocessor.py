@@ -58,8 +58,8 @@ class ClipPreprocessor(ActionDataPreprocessor):
     time. Mirrored frames of two channels are flow, of which x is negated.
 
     Args:
-        mean (Sequence[float]): Mean a channel, in the order of the network's input.
-        std (Sequence[float], optional): Divisor a channel. Defaults to 1.
+        mean (Sequence[float]): Mean per channel, in the order of the network's input.
+        std (Sequence[float], optional): Divisor per channel. Defaults to 1.
         to_rgb (bool): Reverse the channels of the clip first. Defaults to False.
         crop_size (int, optional): Side of the crops in testing. Needed where samples are
             frames.

@@ -12,7 +12,7 @@ from .preprocessor import Views
 
 
 class _Chunked:
-    """Mixin: testing by ``test_cfg.max_testing_views`` views a forward pass.
+    """Mixin: testing by ``test_cfg.max_testing_views`` views per forward pass.
 
     Beside a stock recognizer, of which it uses ``test_cfg``, ``cls_head`` and the forward pass.
     The stock recognizers hold all views of a video at once, or those of one video only.

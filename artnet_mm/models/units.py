@@ -233,7 +233,7 @@ class RelationConv3d(nn.Module):
             return self.conv(x)
         fast = type(self) in FUSED_UNITS and fused.knows_layers(self)
         if fast and fused.applies(self, x):
-            return fused.fuse(self, x)
+            return fused.forward(self, x)
         branches = self.branches(x)
         if fast and self.deployed:
             return fused.reduce(self.reduction, *(F.relu(b, inplace=True) for b in branches))

@@ -31,8 +31,7 @@ from mmengine.runner import Runner
 
 from ..checks import check_config
 from ..data_making.motion_clips import write_dataset
-from ..data_making.processes import console
-from ..data_making.processes import run as run_all
+from ..data_making.processes import console, process_all
 from ..evaluation.cost import count
 from ..files import write_whole
 
@@ -255,4 +254,4 @@ def carry_out(study: Study, runs: list[Run], jobs: int) -> dict[Run, str]:
 
     with tempfile.TemporaryDirectory() as scratch:  # ends also with what a killed process leaves
         work = partial(perform, config=study.config, scratch=scratch)
-        return run_all(work, runs, jobs, LONGEST, keep, 'runs')[1]
+        return process_all(work, runs, jobs, LONGEST, keep, 'runs')[1]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from artnet_mm.data_making.processes import process, run
+from artnet_mm.data_making.processes import process, process_all
 
 
 class Refused(Exception):
@@ -71,7 +71,7 @@ def test_nothing_to_do_is_done():
 
 def test_progress_in_a_log_is_twenty_lines(capsys):
     names, successes = [*map(str, range(99)), 'raise'], []
-    results, failures = run(
+    results, failures = process_all(
         act, names, processes=2, timeout=30, on_success=lambda name, _: successes.append(name)
     )
     assert results == {name: name for name in names[:-1]}

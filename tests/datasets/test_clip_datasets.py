@@ -81,7 +81,7 @@ def test_a_name_without_an_ending_is_an_mp4_and_a_multi_class_list_is_refused(
 ):
     shutil.copy(clips / 'videos_val/up_00000.mp4', tmp_path / 'videos/a.mp4')
     assert label_of(listed('a  7\n')[0]).tolist() == [7]
-    with pytest.raises(ValueError, match='one label a video, not multi_class'):
+    with pytest.raises(ValueError, match='one label per video, not multi_class'):
         listed('a.mp4 1 2\n', multi_class=True)
 
 

@@ -141,7 +141,7 @@ def test_other_normalisations_go_module_by_module(norm_cfg, monkeypatch):
     def refuse(*args):
         raise RuntimeError('fused')
 
-    monkeypatch.setattr(fused, 'fuse', refuse)
+    monkeypatch.setattr(fused, 'forward', refuse)
     SMARTConv3d(4, 8, 3, padding=1, norm_cfg=norm_cfg)(torch.randn(2, 4, 4, 6, 6))
     with pytest.raises(RuntimeError, match='fused'):
         SMARTConv3d(4, 8, 3, padding=1)(torch.randn(2, 4, 4, 6, 6))

@@ -19,7 +19,7 @@ TOY = ROOT / 'configs/artnet_r18_d_toy.py'
 
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
-    """The toy with 2 x 10 views a video, for time's sake."""
+    """The toy with 2 x 10 views per video, for time's sake."""
     path = tmp_path_factory.mktemp('config') / 'toy.py'
     path.write_text(
         f"_base_ = ['{TOY}']\n"

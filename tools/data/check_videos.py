@@ -19,7 +19,7 @@ from artnet_mm.data_making.over_lists import (
     unique_paths,
     write_lists,
 )
-from artnet_mm.data_making.processes import run
+from artnet_mm.data_making.processes import process_all
 
 
 def check(videos: Path, path: str) -> None:
@@ -53,7 +53,7 @@ def main() -> None:
                 file.write('\n')
             checked = set(known.split('\n')) - {''}
             unknown = [path for path in states if states[path] not in checked]
-            _, failures = run(
+            _, failures = process_all(
                 partial(check, args.videos),
                 unknown,
                 args.processes,

@@ -32,7 +32,7 @@ test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline, **val_videos)
 val_evaluator = dict(type='VideoAccuracy', num_videos=19796)
 test_evaluator = val_evaluator
 
-# --frames: JPEG images in a folder a video.
+# --frames: JPEG images in a folder per video.
 images = dict(type='ClipRawframeDataset', data_root='data/kinetics400_frames/')
 train_images = dict(dataset=dict(data_prefix=dict(_delete_=True, img='videos_train'), **images))
 val_images = dict(dataset=dict(data_prefix=dict(_delete_=True, img='videos_val'), **images))
