@@ -1,4 +1,4 @@
-"""Checks by a trial run: a step of everything that a run will do, of which nothing is left.
+"""Checks by a trial run: one step of all that a run will do, leaving no file behind.
 
 Its steps are those of MMEngine's Runner on a batch of the training list and on a few
 samples of the others, in a work dir that is thrown away, without compilation, and

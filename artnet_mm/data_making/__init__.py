@@ -1,1 +1,1 @@
-"""How data sets are made: lists, copies, flow, motion clips. Never part of a data loader."""
+"""Making of data sets: lists, copies, flow, motion clips. Never part of a data loader."""

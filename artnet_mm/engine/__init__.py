@@ -1,4 +1,4 @@
-"""What goes round MMEngine's Runner: command lines, restarts, guards."""
+"""Command lines, restarts and hooks round MMEngine's Runner."""
 
 from ..version import check_versions
 

@@ -1,4 +1,4 @@
-"""What the command-line tools do before MMEngine's Runner takes over."""
+"""Command line of the tools: the config they read, and the Runner they start."""
 
 import argparse
 import errno

@@ -1,4 +1,4 @@
-"""What a training run logged."""
+"""Scalars that a training run has logged."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the results of a study say, as a table and a picture."""
+"""Report of a study: a table and a picture of its results."""
 
 import re
 from collections.abc import Iterable
