@@ -108,10 +108,10 @@ class ClipDecode(BaseTransform):
             images = self._resized(stack(read(results))['imgs'])
         else:
             video, needed = results.pop('video_reader'), results['frame_inds']
-            most = 4 * len(needed) >= len(video)
+            dense = 4 * len(needed) >= len(video)
             images = (
                 self._read_in_order(results['filename'], needed, video)
-                if (self.in_order and most)
+                if (self.in_order and dense)
                 else ()
             )
             if len(images) < len(needed):
