@@ -158,7 +158,7 @@ def is_as_written(line: str, info: dict) -> bool:
     """Whether a line says what was read from it, and a path that one can see."""
     path = info['video_id'] if 'frame_dir' in info else info['filename'].removeprefix('videos/')
     numbers = [info[key] for key in ('total_frames', 'label') if info.get(key, -1) >= 0]
-    pattern = re.escape(path) + r'[ \t]*' + ''.join(f' +0*{number}' for number in numbers)
+    pattern = ''.join((re.escape(path), *(rf'[ \t]* [ \t]*0*{number}' for number in numbers)))
     return bool(re.fullmatch(rf'[ \t]*{pattern}[ \t]*', line)) and not re.search(
         '^$|[\0-\x1f\x7f\ufeff]', path
     )

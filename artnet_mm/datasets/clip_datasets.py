@@ -105,7 +105,7 @@ class ClipDataset(BaseActionDataset):
         Returns:
             dict: The sample. If that fails in training, None, for which the stock
             dataset draws another one; in testing with ``count_broken`` another video's
-            with the names and the label of this one, and the problem as ``broken``.
+            with the names and the label of this one, and the ``problem``.
 
         Raises:
             RuntimeError: If that fails in testing, naming the video, or in training
@@ -124,7 +124,7 @@ class ClipDataset(BaseActionDataset):
                 return None
             if not self.count_broken:
                 raise RuntimeError(problem) from error
-            return self._stand_in_for({**self.get_data_info(idx), 'broken': problem})
+            return self._stand_in_for({**self.get_data_info(idx), 'problem': problem})
 
     def _stand_in_for(self, info: dict) -> dict:
         """A sample of the first video that can be read, under the names of another."""
@@ -134,16 +134,16 @@ class ClipDataset(BaseActionDataset):
             with suppress(Exception):
                 self._stand_in = call_within(self.timeout, super().prepare_data, index)
         else:
-            raise RuntimeError(f'{info["broken"]}; nor can any other video of {self.ann_file}')
+            raise RuntimeError(f'{info["problem"]}; nor can any other video of {self.ann_file}')
         sample = dict(self._stand_in)
         sample['data_samples'] = named = sample['data_samples'].clone()
         (getattr(named, 'set_gt_label', None) or named.set_gt_labels)(info['label'])
-        named.set_metainfo({k: v for k, v in info.items() if k in named or k == 'broken'})
+        named.set_metainfo({k: v for k, v in info.items() if k in named or k == 'problem'})
         return sample
 
 
 def lists_in(dataset: object, kind: type = ClipDataset) -> Iterator:
-    """Those of a kind in a data set and in wrappers such as RepeatDataset and ConcatDataset."""
+    """Data sets of a kind: this one, and those in wrappers such as ConcatDataset."""
     if isinstance(dataset, kind):
         yield dataset
     for inner in wrapped_datasets(dataset):

@@ -91,19 +91,19 @@ class VideoAccuracy(AccMetric):
     def process(self, data_batch: Sequence, data_samples: Sequence[dict]) -> None:
         """Keep the scores of a batch; those of a video that could not be read become NaN."""
         for sample in data_samples:
-            if 'broken' in sample:
+            if 'problem' in sample:
                 prediction_of(sample)[0].fill_(float('nan'))
         super().process(data_batch, data_samples)
         for result, sample in zip(self.results[-len(data_samples) :], data_samples):
-            result['broken'] = sample.get('broken')
+            result['problem'] = sample.get('problem')
             result['name'] = sample.get('filename', sample.get('frame_dir', 'a video'))
 
     def compute_metrics(self, results: list) -> dict:
         """Metrics of the labeled results, with evaluated and expected counts."""
         logger = MMLogger.get_current_instance()
-        if broken := [result['broken'] for result in results if result['broken']]:
-            lines = '\n'.join(broken)
-            logger.warning(f'{len(broken)} videos could not be read and count as wrong:\n{lines}')
+        if problems := [result['problem'] for result in results if result['problem']]:
+            lines = '\n'.join(problems)
+            logger.warning(f'{len(problems)} videos could not be read and count as wrong:\n{lines}')
         _warn_of_strange_scores(results)
         labeled = [result for result in results if result['label'] >= 0]
         metrics = super().compute_metrics(labeled) if labeled else {}
