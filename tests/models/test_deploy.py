@@ -10,6 +10,7 @@ from torch import nn
 
 from artnet_mm.models import ARTNet, RelationConv3d, SMARTConv3d, switch_to_deploy
 from artnet_mm.models.deploy import fold
+from artnet_mm.models.units import UNITS
 
 from ..helpers import settled_toy, tiny_config
 
@@ -26,7 +27,7 @@ def randomised(model: nn.Module) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize('unit', [RelationConv3d, SMARTConv3d])
+@pytest.mark.parametrize('unit', [u for u in UNITS.values() if issubclass(u, RelationConv3d)])
 @pytest.mark.parametrize('kernel', [3, (1, 3, 3)])
 @pytest.mark.parametrize('bias', [True, False])
 @pytest.mark.parametrize('limit', [None, 0.5])

@@ -8,11 +8,11 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from artnet_mm.models import ARTNet, RelationConv3d, SMARTConv3d, fused
+from artnet_mm.models import ARTNet, RelationConv3d, SMARTConv3d, fused, units
 
 from ..helpers import ROOT, labelled
 
-UNITS = [RelationConv3d, SMARTConv3d]
+UNITS = units.FUSED_UNITS
 LIMITS = [None, 0.5]
 FORMATS = [torch.contiguous_format, torch.channels_last_3d]
 

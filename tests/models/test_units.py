@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from artnet_mm.models import RelationConv3d, SMARTConv3d, SpatialConv3d, units
 
-UNITS = [SpatialConv3d, RelationConv3d, SMARTConv3d]
-BRANCHED = [RelationConv3d, SMARTConv3d]
+UNITS = [unit for unit in units.UNITS.values() if unit is not nn.Conv3d]
+BRANCHED = [unit for unit in UNITS if issubclass(unit, RelationConv3d)]
 EPS = 1e-5
 COPIED_BY_CONV_MODULE = (
     'in_channels out_channels kernel_size stride padding dilation transposed output_padding groups'
