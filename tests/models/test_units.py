@@ -154,9 +154,7 @@ def test_without_temporal_kernel_a_plain_convolution_stands_in(unit, bias):
 
 @pytest.mark.parametrize('unit', BRANCHED)
 def test_pooling_weight_is_no_parameter_and_no_buffer(unit):
-    learned = {'relation_conv', 'relation_norm', 'pool_norm', 'reduction'}
-    if unit is SMARTConv3d:
-        learned |= {'appearance_conv', 'appearance_norm'}
+    learned = {*unit.folded_norms, *unit.folded_norms.values(), 'pool_norm', 'reduction'}
     layer = unit(4, 8, 3, padding=1)
     named = [*layer.named_parameters(), *layer.named_buffers()]
     assert {name.split('.')[0] for name, _ in named} == learned
@@ -198,7 +196,7 @@ def test_norm_cfg_chooses_every_normalisation_inside(unit, norm_cfg, kind):
     layer = unit(4, 8, 3, padding=1, norm_cfg=norm_cfg)
     names = {name for name, m in layer.named_modules() if isinstance(m, kind)}
     assert names == {name for name, _ in layer.named_children() if name.endswith('_norm')}
-    assert len(names) == (3 if unit is SMARTConv3d else 2)
+    assert len(names) == len(unit.folded_norms) + 1
 
 
 def test_norm_cfg_arguments_reach_the_normalisation():
