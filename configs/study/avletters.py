@@ -10,7 +10,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **val_videos))
 test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline, **val_videos))
 
-# Faces differ more than motion clips, and letters are alike.
+# Letters are alike, and there are more of them.
 train_cfg = dict(max_iters=1000, val_interval=250)
 param_scheduler = [_base_.warm_up, dict(_base_.cosine, end=1000)]
 

@@ -21,10 +21,6 @@ folds = {
     for n in range(1, 6)
 }
 
-# Faces differ more than motion clips, and letters are alike.
-train_cfg = dict(max_iters=800, val_interval=200)
-param_scheduler = [_base_.warm_up, dict(_base_.cosine, end=800)]
-
 study = dict(
     title='Words of unseen speakers: MIRACL-VC1',
     rows=_base_.rows,

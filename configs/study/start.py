@@ -1,4 +1,6 @@
 _base_ = ['textures.py']
+train_cfg = dict(max_iters=400, val_interval=100)
+param_scheduler = [_base_.warm_up, dict(_base_.cosine, end=400)]
 stock = dict(train_dataloader=dict(sampler=dict(stratified=False)))
 
 

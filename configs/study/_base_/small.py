@@ -41,7 +41,7 @@ val_dataloader = dict(batch_size=16, **loader)
 test_dataloader = loader
 val_evaluator = dict(num_videos=None)
 test_evaluator = val_evaluator
-train_cfg = dict(max_iters=400, val_interval=100)
-param_scheduler = [_base_.warm_up, dict(_base_.cosine, end=400)]
+train_cfg = dict(max_iters=800, val_interval=200)
+param_scheduler = [_base_.warm_up, dict(_base_.cosine, end=800)]
 default_hooks = dict(checkpoint=None)
 log_level = 'ERROR'
