@@ -37,12 +37,12 @@ def run_tool(script: str, *arguments: object, log: Path) -> None:
     """
     command = [sys.executable, str(ROOT / 'tools' / script), *map(str, arguments)]
     console.print(f'$ tools/{script} {" ".join(command[2:])}', style='bold', soft_wrap=True)
-    tail = []
+    tail: list[str] = []
     with log.open('a', encoding='utf-8', buffering=1) as file:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        for line in process.stdout:
+        for line in process.stdout or ():
             file.write(line)
             tail = [*tail[-20:], line]
             if progress := PROGRESS.search(line):
@@ -84,7 +84,8 @@ def main() -> None:
     if args.cfg_options:
         options += ['--cfg-options', *args.cfg_options]
 
-    write_dataset(data, *args.clips, pace=PACE)
+    num_train, num_val = args.clips
+    write_dataset(data, num_train, num_val, pace=PACE)
     # An earlier demo's, to be replaced.
     (work_dir / 'last_checkpoint').unlink(missing_ok=True)
     for session in work_dir.glob('*/vis_data'):

@@ -51,7 +51,7 @@ DEMO = ROOT / 'configs/metafiles/demo.jsonl'
 
 def demo_runs() -> dict[tuple, list[dict]]:
     """Runs of the demo that were kept, by config, processor's instructions and threads."""
-    runs = {}
+    runs: dict[tuple, list[dict]] = {}
     for line in DEMO.read_text(encoding='utf-8').splitlines():
         run = json.loads(line)
         runs.setdefault((run['config'], run['instructions'], run['threads']), []).append(run)
@@ -145,11 +145,11 @@ def main() -> None:
     rows = [
         [*named(e), ', '.join(map(str, e['Tables'])), *short.cells(e)] for e in short.experiments
     ]
-    table = markdown(rows, ['Config', 'Modality', 'Table', *short.columns()])
+    listed = markdown(rows, ['Config', 'Modality', 'Table', *short.columns()])
     readme = Path(ROOT, 'README.md').read_text(encoding='utf-8')
-    for name, generated in (('experiments', table), ('demo', demo_table())):
+    for name, text in (('experiments', listed), ('demo', demo_table())):
         block = re.compile(f'(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)', re.DOTALL)
-        readme = block.sub(lambda _, text=generated: text, readme, count=1)
+        readme = block.sub(text.replace('\\', r'\\'), readme, count=1)
     write({ROOT / 'model_zoo.md': zoo, ROOT / 'README.md': readme}, args.check)
 
 

@@ -83,9 +83,9 @@ def annotate(video: Path, answer: Answer, copy: Path) -> None:
             picture = np.ascontiguousarray(frame[: stream.height, : stream.width])
             picture[: round((len(answer) + 0.5) * 30 * scale)] //= 3  # dark, for white letters
             for line, (name, probability) in enumerate(answer, 1):
-                text, place = f'{100 * probability:.0f}% {name}', (6, round(line * 30 * scale))
+                text, corner = f'{100 * probability:.0f}% {name}', (6, round(line * 30 * scale))
                 cv2.putText(
-                    picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255),
+                    picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255),
                     max(round(1.5 * scale), 1), cv2.LINE_AA,
                 )  # fmt: skip
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))

@@ -11,6 +11,7 @@ from artnet_mm.evaluation.report import LABELS, Section, markdown, measured_sect
 from artnet_mm.files import whole_file, write_whole
 
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from mmengine.logging import MMLogger
 from rich import box
@@ -25,8 +26,7 @@ def draw(sections: list[Section]) -> Figure:
     """Bars of the figure that each table compares by, of what was measured."""
     rows = [len(section.experiments) for section in sections]
     height = 0.4 * sum(rows) + 0.75 * len(rows) + 0.4
-    figure = Figure(figsize=(9, height), layout='constrained')
-    figure.get_layout_engine().set(h_pad=0.1)
+    figure = Figure(figsize=(9, height), layout=ConstrainedLayoutEngine(h_pad=0.1))
     grid = figure.subplots(len(rows), squeeze=False, height_ratios=rows)
     for axes, section in zip(grid[:, 0], sections):
         thickness = 0.76 / len(section.sources)
@@ -52,8 +52,9 @@ def draw(sections: list[Section]) -> Figure:
         Patch(color=color, label=label)
         for label, color in zip(('paper', 'measured'), COLORS.values())
     ]
-    part = dict(alpha=0.5, hatch='///', label='measured on part of the videos')
-    handles.append(Patch(facecolor=COLORS['Measured'], **part))
+    part = Patch(facecolor=COLORS['Measured'], alpha=0.5, hatch='///')
+    part.set_label('measured on part of the videos')
+    handles.append(part)
     figure.legend(handles=handles, loc='outside upper right', ncols=3, fontsize=8)
     return figure
 

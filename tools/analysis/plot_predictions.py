@@ -44,7 +44,7 @@ def draw_confusion(scores: torch.Tensor, labels: torch.Tensor, classes: list, ou
 
 def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
     """Frames of the first video of each class, with the three best answers."""
-    first = {}
+    first: dict[int, tuple] = {}
     for result in results:
         scores, label = prediction_of(result)
         first.setdefault(label, (label, scores, result['filename']))
@@ -66,8 +66,8 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
         bars = [100 * float(probabilities[i]) for i in best]
         colors = ['tab:green' if i == label else 'tab:gray' for i in best]
         axes[-1].barh(range(len(best)), bars, color=colors)
-        for place, index in enumerate(best):
-            axes[-1].text(2, place, f'{classes[index]} {bars[place]:.0f}%', va='center', fontsize=7)
+        for row, index in enumerate(best):
+            axes[-1].text(2, row, f'{classes[index]} {bars[row]:.0f}%', va='center', fontsize=7)
         axes[-1].set_xlim(0, 100)
         axes[0].set_ylabel(classes[label], rotation=0, ha='right', va='center')
         for axis in axes:
