@@ -40,7 +40,7 @@ def checkpoint(run):
     """Function that gives the path of the checkpoint of such a run, made once."""
     made = {}
 
-    def checkpoint(name, load_from=None, split='1'):
+    def checkpoint(name, load_from=None, split=None):
         key = name, load_from, split
         if key not in made:
             made[key] = f'{run(name, load_from, split).work_dir}/iter_1.pth'
