@@ -8,11 +8,6 @@ so through ``custom_imports``. Where MMAction2 is not installed, units and backb
 import importlib.util
 import os
 
-# Threads of OpenMP that wait give their core to others, and to torch's other processes: spinning,
-# two runs beside each other take ten times as long. Read as torch is loaded, so tools import
-# artnet_mm first.
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-
 from .version import HAS_MMACTION, ROOT, __version__, check_versions
 
 
@@ -23,6 +18,10 @@ def register() -> None:
         ImportError: If a package of the stack is outside the supported range.
     """
     check_versions()
+    # Threads of OpenMP that wait give their core to others, and to torch's other processes: spinning,
+    # two runs beside each other take ten times as long. Read as torch is loaded, so tools import
+    # artnet_mm first.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
     from . import compat
 

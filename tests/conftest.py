@@ -10,11 +10,14 @@ from artnet_mm.data_making.motion_clips import write_dataset
 
 from .helpers import ROOT, as_arguments, run_tool, tiny_options
 
+STARTED = {'run_tool', 'subprocess', 'Runner', 'compile'}
+"""What tests name that start tools, processes, trainings or compilers."""
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole tools and trainings are slow."""
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Such tests are slow, and so is all of tests/system."""
     for item in items:
-        if 'system' in item.path.parts:
+        if 'system' in item.path.parts or STARTED & {*item.function.__code__.co_names}:
             item.add_marker(pytest.mark.slow)
 
 

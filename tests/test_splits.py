@@ -23,11 +23,11 @@ def leaf(name: str) -> Config:
 
 
 def test_no_variable_of_the_environment_changes_a_config(monkeypatch):
-    texts = {name: leaf(name).pretty_text for name in LEAVES}
+    leaves = {name: leaf(name).to_dict() for name in LEAVES}
     for value in ('1', '7', ''):
         monkeypatch.setenv('FRAMES', value)
         monkeypatch.setenv('SPLIT', value)
-        assert {name: leaf(name).pretty_text for name in LEAVES} == texts
+        assert {name: leaf(name).to_dict() for name in LEAVES} == leaves
     sources = [path.read_text() for path in (ROOT / 'configs').rglob('*.py')]
     assert not [text for text in sources if '{{' in text]
 

@@ -17,6 +17,8 @@ from artnet_mm.checks.findings import CHECKS, Doubtful, Status, check
 
 from ..helpers import ROOT, as_arguments, run_tool, tiny_config, tiny_options
 
+pytestmark = pytest.mark.slow
+
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 

@@ -13,6 +13,8 @@ from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from ..helpers import run_tool
 from .test_over_lists import start, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def write_avi(path: Path) -> None:
     """A video with its index at the end, as those of UCF101 and HMDB51 are."""

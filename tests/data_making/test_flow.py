@@ -27,6 +27,9 @@ MOTIONS = {
 STEP = 20 / 255  # half of what a grey level stands for
 
 
+pytestmark = pytest.mark.slow
+
+
 def shifted(x: int, y: int, num_frames: int = 4) -> np.ndarray:
     """Frames of 160 x 120 that show a texture move by whole pixels."""
     canvas = cv2.GaussianBlur(texture(np.random.RandomState(9), 220), (0, 0), 1)

@@ -30,6 +30,8 @@ from artnet_mm.data_making.over_lists import (
 
 from ..helpers import ROOT, run_tool
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = {'a b/long.mp4': 21, 'short.mp4': 5, 'still.mp4': 1}
 
 

@@ -10,6 +10,8 @@ from mmengine.runner import Runner, load_checkpoint
 
 from ..helpers import tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def run(clips, tmp_path_factory):
