@@ -18,9 +18,9 @@ def register() -> None:
         ImportError: If a package of the stack is outside the supported range.
     """
     check_versions()
-    # Threads of OpenMP that wait give their core to others, and to torch's other processes: spinning,
-    # two runs beside each other take ten times as long. Read as torch is loaded, so tools import
-    # artnet_mm first.
+    # Threads of OpenMP that wait give their core to others, and to torch's other processes:
+    # spinning, two runs beside each other take ten times as long. Read as torch is loaded, so
+    # tools import artnet_mm first.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
     from . import compat
