@@ -225,7 +225,8 @@ class RelationConv3d(nn.Module):
         responses = self.relation_norm(self.relation_conv(x))
         codes = square_pool(responses, self.max_response)
         # float32 under autocast; a model that is half precision itself needs its own type.
-        return [self.pool_norm(codes.to(self.reduction.weight.dtype))]
+        dtype = getattr(self.reduction, 'weight', x).dtype  # a wrapper may have none
+        return [self.pool_norm(codes.to(dtype))]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, T, H, W) -> (N, C_out, T', H', W'), as ``Conv3d`` would."""

@@ -129,7 +129,6 @@ class LoRA(nn.Module):
         self.conv = conv.requires_grad_(False)
         self.down = nn.Conv3d(conv.in_channels, 2, 1, bias=False)
         self.up = nn.Conv3d(2, conv.out_channels, 1, bias=False)
-        self.weight = conv.weight
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x) + self.up(self.down(x))
