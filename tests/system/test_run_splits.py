@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import init_default_scope
 
-from ..helpers import ROOT, as_arguments, run_tool
+from ..helpers import ROOT, as_arguments, run_tool, step_of
 
 UCF101 = ROOT / 'configs/artnet_r18_d_ucf101.py'
 
@@ -64,6 +64,9 @@ def arguments(data_root, tmp_path_factory):
         'default_hooks.checkpoint.interval': 1,
         'train_dataloader.batch_size': 2,
     }
+    pipeline = Config.fromfile(UCF101).test_pipeline
+    place = pipeline.index(step_of(pipeline, 'UniformClipSampler'))
+    options[f'test_dataloader.dataset.pipeline.{place}.num_clips'] = 1
     for loader in ('train', 'val', 'test'):
         key = f'{loader}_dataloader'
         options |= {
