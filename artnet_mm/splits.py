@@ -27,7 +27,8 @@ def select(cfg: Config, split: str | None = None, frames: bool = False) -> Confi
     Raises:
         ValueError: If the config does not offer it, with what it offers.
     """
-    offered, name = cfg.get('selections') or {}, Path(cfg.filename or 'the config').name
+    # Not in the config of the run, whose text MMEngine takes seconds to format.
+    offered, name = cfg.pop('selections', None) or {}, Path(cfg.filename or 'the config').name
     if split is not None:
         if 'split' not in offered:
             raise ValueError(f'--split {split}: the data set of {name} is not divided into splits')

@@ -62,7 +62,8 @@ def main() -> None:
     for split in untrained:  # what cannot work is said before hours of work
         run('train.py', split, args.config, '--check', '--resume', *places(split))
     for split in untrained:
-        run('dist_train.sh', split, args.config, args.gpus, '--resume', *amp, *places(split))
+        words = [args.config, args.gpus, '--resume', '--checked', *amp, *places(split)]
+        run('dist_train.sh', split, *words)
 
     table = Table('split', 'top-1', 'top-5', 'Avg', 'class mean', 'videos', title=args.config)
     metrics = []

@@ -17,7 +17,10 @@ if [ "$DEVICES" -gt 0 ] && [ "$PROCESSES" -gt "$DEVICES" ]; then
     exit 1
 fi
 # What cannot work is said once, before the processes start.
-LOCAL_WORLD_SIZE=$PROCESSES python "$TOOLS/$SCRIPT" "${@:3}" --check
+case " ${*:3} " in
+    *" --checked "*) ;;
+    *) LOCAL_WORLD_SIZE=$PROCESSES python "$TOOLS/$SCRIPT" "${@:3}" --check ;;
+esac
 case " ${*:3} " in *" --check "*) exit ;; esac
 if [ "$DEVICES" -eq 0 ]; then
     echo "no CUDA device: $PROCESSES processes on the CPU, through gloo" >&2

@@ -1,4 +1,5 @@
 # Official splits: lists of tools/data/build_annotations.py, and how many videos they test.
+_base_ = ['kinetics400_rgb.py']
 num_videos = {'ucf101': (3783, 3734, 3696), 'hmdb51': (1530, 1530, 1530)}
 
 
@@ -15,7 +16,9 @@ def of_split(data, n, number):
     )
 
 
-official_splits = {
-    data: {str(n): of_split(data, str(n), number) for n, number in enumerate(numbers, 1)}
-    for data, numbers in num_videos.items()
-}
+selections = dict(
+    official_splits={
+        data: {str(n): of_split(data, str(n), number) for n, number in enumerate(numbers, 1)}
+        for data, numbers in num_videos.items()
+    }
+)

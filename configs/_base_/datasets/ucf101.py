@@ -1,6 +1,6 @@
 # --split 2 chooses the second split.
-_base_ = ['kinetics400_rgb.py', 'official_splits.py']
-splits = _base_.official_splits.ucf101
+_base_ = ['official_splits.py']
+splits = _base_.selections.official_splits.ucf101
 split = '1'
 videos = dict(num_classes=101, data_root='data/ucf101/', data_prefix=dict(video='videos'))
 train_dataloader = dict(
@@ -17,8 +17,6 @@ images = dict(
         data_prefix=dict(_delete_=True, img='videos'),
     )
 )
-selections = dict(
-    _delete_=True,
-    split=splits,
-    frames=dict(train_dataloader=images, val_dataloader=images, test_dataloader=images),
-)
+frames = dict(train_dataloader=images, val_dataloader=images, test_dataloader=images)
+selections = dict(split=splits, frames=dict(_delete_=True, **frames))
+del splits
