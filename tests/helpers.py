@@ -127,7 +127,7 @@ def run_tool(*command: object, check: bool = True, **env: str) -> subprocess.Com
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
     own = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PATH': path, 'PORT': free_port()}
     result = subprocess.run(
-        words, env={**os.environ, **own, **env}, capture_output=True, text=True, timeout=300
+        words, env={**os.environ, **own, **env}, capture_output=True, text=True, timeout=900
     )
     if check and result.returncode:
         raise AssertionError(f'{words} failed:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}')
