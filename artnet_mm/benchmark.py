@@ -36,16 +36,18 @@ NETWORKS = ('c3d', 'relation_d', 'artnet_d')  # ratios are to the first
 FORMATS = {'contiguous': False, 'channels last': True}
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device('cuda' if CUDA else 'cpu')
-STOCK_TRAIN = [
+STOCK_RESIZE = dict(type='Resize', scale=(170, 128), keep_ratio=False)
+STOCK_TRAIN: list[dict] = [
     dict(type='DecordInit'),
     dict(type='SegmentClipSampler', clip_len=16),  # ours, so that both read the same clips
     dict(type='DecordDecode'),
+    STOCK_RESIZE,
 ]
 STOCK_TEST: list[dict] = [
     dict(type='DecordInit'),
     dict(type='SampleFrames', clip_len=16, frame_interval=1, num_clips=25, test_mode=True),
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(170, 128), keep_ratio=False),
+    STOCK_RESIZE,
     dict(type='TenCrop', crop_size=112),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs'),
@@ -252,25 +254,25 @@ def _run(pipeline: Compose, info: dict) -> dict:
 def pipelines(video: Path, rounds: int) -> Rates:
     """Measure MMAction2's stock pipelines and ours on a video and its copy at 170 x 128."""
     cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py')
-    resize, flip = dict(STOCK_TEST[3]), dict(type='Flip', flip_ratio=0.5)
-    same = cfg.train_pipeline  # but for the first steps and the flip
+    flip = dict(type='Flip', flip_ratio=0.5)
+    stock_train = [*STOCK_TRAIN, cfg.random_crop, cfg.resize_crop, flip, *cfg.pack]
     kinds = {
-        'clips': ([*STOCK_TRAIN, resize, *same[3:5], flip, *same[6:]], same, 10 * rounds),
-        'videos': (STOCK_TEST, cfg.test_pipeline, rounds),
+        'clips': (stock_train, cfg.train_pipeline, cfg.train_clip, 10 * rounds),
+        'videos': (STOCK_TEST, cfg.test_pipeline, cfg.test_clips, rounds),
     }
     rates: dict[str, dict] = {}
     sizes: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as folder, one_core():
         files = {'original': video, 'copy': Path(folder, 'copy.mp4')}
         write_copy(video, files['copy'], (170, 128), gop=8, crf=20)
-        for kind, (stock, ours, count) in kinds.items():
+        for kind, (stock, ours, sampler, count) in kinds.items():
             actions: dict[tuple[str, str], partial] = {}
             for file, path in files.items():
                 info = dict(filename=str(path), label=0, start_index=0, modality='RGB')
                 for name, steps in (('stock', stock), ('ours', ours)):
                     actions[file, name] = partial(_run, Compose(steps), info)
                     sizes.setdefault(kind, {})[name] = _bytes(actions[file, name]())
-                actions[file, 'decoder'] = partial(_decode, path, ours[1])
+                actions[file, 'decoder'] = partial(_decode, path, sampler)
             seconds = alternate(actions, count)
             rates[kind] = {
                 file: {n: 1 / median(seconds[file, n]) for n in ('stock', 'ours', 'decoder')}
