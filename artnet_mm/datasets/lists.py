@@ -45,7 +45,7 @@ def parse_line(
     num_classes: int | None = None,
     labeled: bool = False,
 ) -> ListLine:
-    """Read a line.
+    """The line that a text is.
 
     Args:
         text (str): The line.
@@ -130,7 +130,7 @@ def format_classes(names: Iterable[str]) -> str:
     """
     names = list(names)
     for name in names:
-        if not name or name.strip() != name or REFUSED.search(name):
+        if not name or name.strip(BLANKS) != name or REFUSED.search(name):
             raise ValueError(f'{name!r} cannot be the name of a class: rename it')
     return ''.join(f'{name}\n' for name in names)
 
@@ -174,7 +174,7 @@ def read_classes(file: str | Path) -> list[str]:
 
 
 def read_list(file: str | Path, **rules: object) -> list[ListLine]:
-    """Read an annotation list.
+    """The lines of an annotation list.
 
     Args:
         file (str | Path): The list.
