@@ -17,14 +17,7 @@ from pathlib import Path, PurePath
 
 from rich.table import Table
 
-from ..datasets.lists import (
-    ListLine,
-    format_classes,
-    format_line,
-    format_list,
-    read_classes,
-    read_list,
-)
+from ..datasets.lists import ListLine, format_line, format_list, read_list, read_text
 from ..files import write_whole
 from .processes import console, process_all
 
@@ -129,7 +122,7 @@ def write_lists(
             place.unlink(missing_ok=True)
         classes = path.with_name('classes.txt')
         if classes.exists():
-            write_whole(out / classes.name, format_classes(read_classes(classes)))
+            write_whole(out / classes.name, read_text(classes))
 
 
 def keep_settings(out: Path, folder: Path, settings: dict) -> None:

@@ -47,7 +47,7 @@ def parse_line(
     num_classes: int | None = None,
     labeled: bool = False,
 ) -> ListLine:
-    """Read a line.
+    """The line that a text is.
 
     Args:
         text (str): The line.
@@ -133,7 +133,7 @@ def format_classes(names: Iterable[str]) -> str:
     """
     names = list(names)
     for name in names:
-        if not name or name.strip() != name or REFUSED.search(name):
+        if not name or name.strip(BLANKS) != name or REFUSED.search(name):
             raise ValueError(f'{name!r} cannot be the name of a class: rename it')
     return ''.join(f'{name}\n' for name in names)
 
