@@ -122,7 +122,7 @@ def write_report(studies: list[Study], page: Path) -> None:
         if not block.search(text):
             text += f'\n<!-- study: {name} -->\n<!-- /study -->\n'
         written = f'### {study.settings["title"]}\n\n{table(study, results)}'
-        if results:
+        if len({run.row for run in results}) > 1:  # there is something to compare
             picture = page.with_name(f'{page.stem}_{name}.png')
             with whole_file(picture) as place:
                 draw(study, results).savefig(place, dpi=100)
