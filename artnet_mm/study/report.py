@@ -76,10 +76,11 @@ def draw(study: Study, results: Results) -> Figure:
     figure = Figure(figsize=(12, 1.5 + 0.35 * max(len(rows), 8)), layout='constrained')
     losses, accuracies = figure.subplots(1, 2)
     groups = groups_of(study)
+    measured = [c for c, _ in groups if any(of_row(study, results, row, c) for row in rows)]
     colors = [f'C{n}' if n < 10 else ['black', 'gold', 'navy', 'lime'][n - 10] for n in range(14)]
     for place, row in enumerate(rows):
         color = colors[place % len(colors)]
-        here = of_row(study, results, row, groups[-1][0])
+        here = of_row(study, results, row, measured[-1])
         if here:
             steps = [step for step, _ in here[0]['training']]
             mean = np.mean([[loss for _, loss in result['training']] for result in here], axis=0)
@@ -95,11 +96,11 @@ def draw(study: Study, results: Results) -> Figure:
             accuracies.barh(row, np.mean(points[0]), color=color, alpha=0.5)
             accuracies.plot(points[0], [row] * len(points[0]), '.', color=color)
     losses.set(xlabel='iteration', ylabel='training cross-entropy, mean of the runs')
-    losses.set_title(groups[-1][0], fontsize=9, loc='left')
+    losses.set_title(measured[-1], fontsize=9, loc='left')
     losses.legend(fontsize=7)
     if len(groups) > 1:
         names = [', '.join(filter(None, group)) for group in groups]
-        accuracies.set_xticks(range(len(groups)), names, fontsize=8)
+        accuracies.set_xticks(range(len(groups)), names, fontsize=8, rotation=15, ha='right')
         accuracies.set(ylabel='top-1 (%)')
     else:
         accuracies.invert_yaxis()
