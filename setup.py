@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def requirements(name: str) -> list[str]:
-    return (HERE / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').split()
+    return (HERE / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
 
 
 class BuildWithConfigsAndTools(build_py):
@@ -49,6 +49,7 @@ setup(
         'lite': [r.replace('mmcv', 'mmcv-lite') for r in requirements('mminstall')],
         'full': requirements('mminstall'),
         'optional': requirements('optional'),
+        'torchcodec': ['torchcodec>=0.10'],
         'tests': requirements('tests'),
     },
     cmdclass={'build_py': BuildWithConfigsAndTools},

@@ -154,6 +154,31 @@ def register_checkpoint_loader() -> None:
     checkpoint.load_url = partial(torch.hub.load_state_dict_from_url, weights_only=True)
 
 
+def keep_video_steps_in_inferencer() -> None:
+    """Let ``MMAction2Inferencer`` read videos by the steps of the config, where these are ours.
+
+    It puts ``DecordInit`` and ``DecordDecode`` in the place of whatever opens and decodes
+    videos, which give other frames, or none, of files that decord does not read rightly. Goes
+    when the inferencer leaves the pipeline of a config alone.
+    """
+    from mmaction.apis.inferencers import ActionRecogInferencer
+    from mmaction.registry import TRANSFORMS
+    from mmcv.transforms import Compose
+
+    stock = ActionRecogInferencer._init_pipeline
+
+    def _init_pipeline(self, cfg) -> Compose:
+        steps = [dict(step) for step in cfg.test_dataloader.dataset.pipeline]
+        pipeline = stock(self, cfg)
+        if self.input_format == 'video' and steps[0]['type'] == 'ClipVideoInit':
+            for place, step in enumerate(steps, 1):  # behind the step that takes the input
+                if step['type'] in ('ClipVideoInit', 'ClipDecode'):
+                    pipeline.transforms[place] = TRANSFORMS.build(step)
+        return pipeline
+
+    ActionRecogInferencer._init_pipeline = _init_pipeline
+
+
 def prediction_of(sample: dict) -> tuple[torch.Tensor, int]:
     """Scores (num_classes,) and label of a tested sample, as a dict.
 

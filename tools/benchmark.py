@@ -2,8 +2,9 @@
 
 What is compared alternates in one process; ratios are medians over the rounds. Networks run on
 the GPU where there is one, data pipelines on one CPU core, on VIDEO (by default one that is made
-up) and on a copy of it as tools/data/prepare_videos.py writes it. With --out-dir the tables go
-into benchmarks.md and scaling.md there, in place of those of an earlier run.
+up) and on a copy of it as tools/data/prepare_videos.py writes it, decoders also on an AVI. With
+--out-dir the tables go into benchmarks.md and scaling.md there, in place of those of an earlier
+run.
 """
 
 import argparse
@@ -13,15 +14,9 @@ import tempfile
 from importlib.metadata import Distribution, version
 from pathlib import Path
 
-from artnet_mm.benchmark import (
-    CUDA,
-    Rates,
-    against_torchvision,
-    networks,
-    pipelines,
-    scaling_of,
-    table_of,
-)  # fmt: skip
+from artnet_mm.benchmark.data import Rates, decoders, pipelines, scaling_of, table_of
+from artnet_mm.benchmark.networks import against_torchvision, networks
+from artnet_mm.benchmark.timing import CUDA
 from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.files import whole_file, write_whole
 from artnet_mm.version import REQUIREMENTS
@@ -95,11 +90,12 @@ def main() -> None:
         if args.video is None:
             args.video = Path(folder, 'made_up.mp4')
             write_video(args.video, motion_clip(label=0, seed=0, num_frames=280, size=(340, 256)))
-        rates = pipelines(args.video, args.rounds)
+        rates, readers = pipelines(args.video, args.rounds), decoders(args.video, args.rounds)
     costs, ratios = networks(args.clips, args.rounds, args.amp)
     costs += against_torchvision(args.clips, args.rounds)
     pages = {
-        'benchmarks': f'{machine()}\n### Networks\n\n{costs}\n### Data\n\n{table_of(rates)}',
+        'benchmarks': f'{machine()}\n### Networks\n\n{costs}\n### Decoders\n\n{readers}'
+        f'\n### Data\n\n{table_of(rates)}',
         'scaling': scaling_of(rates),
     }
     for name, text in pages.items():

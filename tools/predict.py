@@ -2,12 +2,11 @@
 
 import argparse
 import csv
-from fractions import Fraction
 from pathlib import Path
 
 from artnet_mm.compat import prediction_of
-from artnet_mm.data_making.copies import open_video, read_frames
 from artnet_mm.datasets.lists import read_classes
+from artnet_mm.datasets.video import Video
 from artnet_mm.engine.launch import add_cfg_options
 from artnet_mm.evaluation.metrics import REMEDY, out_of_proportion
 from artnet_mm.files import whole_file
@@ -71,15 +70,14 @@ def predict(model: torch.nn.Module, names: list[str], video: str) -> Answer:
 
 def annotate(video: Path, answer: Answer, copy: Path) -> None:
     """Write a copy of a video with the answer on every frame."""
-    reader = open_video(video)
-    height, width = reader[0].shape[:2]
+    reader = Video(str(video))
+    width, height = reader.size
     scale = max(height / 600, 0.4)
     with whole_file(copy) as place, av.open(str(place), 'w') as container:
-        rate = Fraction(reader.get_avg_fps()).limit_denominator(1001)
-        stream = container.add_stream('libx264', rate=rate)
+        stream = container.add_stream('libx264', rate=max(reader.rate.limit_denominator(1001), 1))
         # H.264 takes even sizes only.
         stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, 'yuv420p'
-        for frame in read_frames(reader):
+        for frame in reader.walk(reader.size):
             picture = np.ascontiguousarray(frame[: stream.height, : stream.width])
             picture[: round((len(answer) + 0.5) * 30 * scale)] //= 3  # dark, for white letters
             for line, (name, probability) in enumerate(answer, 1):

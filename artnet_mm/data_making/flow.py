@@ -5,7 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .copies import open_video, read_frames, resize
+from ..datasets.video import Video
+from .copies import resize, whole_frames
 
 IMAGE_NAME = 'flow_{}_{:05d}.jpg'
 JPEG_QUALITY = 95  # within a level for more than 99 pixels in 100, at half the size of PNG
@@ -60,13 +61,13 @@ def extract_flow(
         FileNotFoundError: If there is no such video.
         ValueError: If it is broken, or has one frame only.
     """
-    video = open_video(path)
+    video = Video(str(path))
     if len(video) < 2:
         raise ValueError('has one frame, and flow needs two')
     folder.mkdir()
     estimator = create_estimator(method)
     last = None
-    for index, frame in enumerate(read_frames(video)):
+    for index, frame in enumerate(whole_frames(video)):
         grey = cv2.cvtColor(resize(frame, size) if size else frame, cv2.COLOR_RGB2GRAY)
         if index:
             image = flow_to_image(estimator.calc(last, grey, None), bound)

@@ -1,10 +1,6 @@
-"""Samples that cannot be read: counted over the workers of a data loader, and bounded in time."""
+"""Samples that cannot be read: counted over the workers of a data loader."""
 
 import logging
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
@@ -27,6 +23,7 @@ class BrokenSamples:
         self.max_share = max_share
         self._counts = torch.zeros(2, dtype=torch.int64).share_memory_()
         self._named = torch.zeros(size, dtype=torch.bool).share_memory_()
+        self._hung = self._named.clone().share_memory_()
 
     @property
     def drawn(self) -> int:
@@ -42,13 +39,23 @@ class BrokenSamples:
         """Count a sample."""
         self._counts[0] += 1
 
-    def fail(self, index: int, problem: str) -> None:
+    def has_hung(self, index: int) -> bool:
+        """Whether a sample once took too long, and is not to be tried again."""
+        return bool(self._hung[index])
+
+    def fail(self, index: int, problem: str, hung: bool = False) -> None:
         """Count a sample that could not be read; its first time goes into the log.
+
+        Args:
+            index (int): Of the sample.
+            problem (str): What to say of it.
+            hung (bool): Whether it took too long.
 
         Raises:
             RuntimeError: If these are more than the share.
         """
         self._counts[1] += 1
+        self._hung[index] |= hung
         if self.failed > self.max_share * max(self.drawn, AT_LEAST):
             raise RuntimeError(
                 f'{problem}; with it {self.failed} of {self.drawn} training samples could not be '
@@ -64,14 +71,15 @@ class BrokenSamples:
 
     def state_dict(self) -> dict:
         """What a checkpoint keeps of them, as plain data."""
-        named = self._named.nonzero().flatten().tolist()
-        return dict(size=len(self._named), counts=self._counts.tolist(), named=named)
+        named, hung = (flags.nonzero().flatten().tolist() for flags in (self._named, self._hung))
+        return dict(size=len(self._named), counts=self._counts.tolist(), named=named, hung=hung)
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what a checkpoint kept, where it is of as many samples."""
         if state['size'] == len(self._named):
             self._counts.copy_(torch.tensor(state['counts']))
             self._named[state['named']] = True
+            self._hung[state.get('hung', [])] = True  # none in checkpoints before 0.4
 
     def share(self) -> list[int]:
         """Tell all processes of a run, in each of them, what cannot be read.
@@ -83,39 +91,16 @@ class BrokenSamples:
             RuntimeError: In all processes, if these are more than the share of all.
         """
         mine = self._named.clone()
-        named, counts = mine.to(torch.uint8), self._counts.clone()
-        all_reduce(named, 'max')
+        flags, counts = torch.stack([mine, self._hung]).to(torch.uint8), self._counts.clone()
+        all_reduce(flags, 'max')
         all_reduce(counts)
-        self._named |= named.bool()
+        named, hung = flags.bool()
+        self._named |= named
+        self._hung |= hung
         drawn, failed = counts.tolist()
         if failed > self.max_share * max(drawn, AT_LEAST):
             raise RuntimeError(
                 f'{failed} of {drawn} training samples could not be read in all processes, more '
                 f'than max_broken={self.max_share:g} of at least {AT_LEAST}'
             )
-        return (named.bool() & ~mine).nonzero().flatten().tolist()
-
-
-def call_within(seconds: float, function: Callable, *args: object) -> Any:
-    """Call a function in a thread of its own, and leave it behind when it hangs.
-
-    A decoder that hangs cannot be interrupted: its thread stays until the process ends.
-
-    Raises:
-        TimeoutError: If it takes longer than ``seconds``.
-    """
-    future: Future = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function(*args))
-        except Exception as error:  # handed to the caller
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return future.result(timeout=seconds)
-    except TimeoutError:
-        if future.done():  # its own
-            raise
-        raise TimeoutError(f'it took longer than {seconds:g} s') from None
+        return (named & ~mine).nonzero().flatten().tolist()

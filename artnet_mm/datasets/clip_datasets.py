@@ -8,9 +8,10 @@ from mmaction.datasets import BaseActionDataset, RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
 from mmengine.fileio import exists
 
-from .broken import BrokenSamples, call_within
+from .broken import BrokenSamples
 from .lists import ListLine, read_classes, read_list
 from .seeding import SeededIndex, seed_all, wrapped_datasets
+from .timeouts import call_within
 
 
 class ClipDataset(BaseActionDataset):
@@ -115,12 +116,15 @@ class ClipDataset(BaseActionDataset):
             seed_all(idx.seed)
         if not self.test_mode:
             self.broken_samples.draw()
+            if self.broken_samples.has_hung(idx):
+                self.broken_samples.fail(idx, f'{self.name_of(idx)} took too long before')
+                return None
         try:
             return call_within(self.timeout, super().prepare_data, idx)
         except Exception as error:
             problem = f'cannot read a clip from {self.name_of(idx)}: {error}'
             if not self.test_mode:
-                self.broken_samples.fail(idx, problem)
+                self.broken_samples.fail(idx, problem, isinstance(error, TimeoutError))
                 return None
             if not self.count_broken:
                 raise RuntimeError(problem) from error

@@ -106,7 +106,7 @@ def test_lists_have_what_succeeded_and_the_rest_has_its_reason(extracted, data):
     assert (out / 'test.txt').read_text() == 'right 3\n'
     still, gone = (out / 'test_failed.txt').read_text().splitlines()
     assert still == 'still.mp4\thas one frame, and flow needs two'
-    assert gone.startswith('gone.mp4\t') and 'No such file' in gone
+    assert gone.startswith('gone.mp4\t') and 'does not exist' in gone
     assert not (out / 'train_failed.txt').exists()
     assert sorted(os.listdir(out / 'videos')) == [
         '.lock', 'a class', 'both', 'left', 'right', 'static'

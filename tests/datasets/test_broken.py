@@ -10,10 +10,11 @@ from mmaction.registry import DATASETS
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
-from artnet_mm.datasets.broken import AT_LEAST, BrokenSamples, call_within
+from artnet_mm.datasets.broken import AT_LEAST, BrokenSamples
+from artnet_mm.datasets.timeouts import call_within
 
 PIPELINE = [
-    dict(type='ClipDecordInit'),
+    dict(type='ClipVideoInit'),
     dict(type='SegmentClipSampler', clip_len=4),
     dict(type='ClipDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
@@ -79,6 +80,15 @@ def test_a_video_that_hangs_is_left_behind(listed, log, tmp_path):
     assert names([dataset[10]]) != ['hang.mp4']
     assert time.monotonic() - start < 30
     assert 'hang.mp4: it took longer than 0.5 s' in log()[-1]
+    kept = dataset.broken_samples.state_dict()
+    dataset = listed('hang.mp4', timeout=0.5, max_broken=0.1)
+    dataset.broken_samples.load_state_dict(kept)
+    start = time.monotonic()
+    for _ in range(20):  # it is not waited for again
+        assert names([dataset[10]]) != ['hang.mp4']
+    assert time.monotonic() - start < 5
+    assert dataset.broken_samples.failed >= 21
+    assert len(log()) == 1
     tested = listed('hang.mp4', timeout=0.5, test_mode=True)
     with pytest.raises(RuntimeError, match=r'hang\.mp4: it took longer than 0\.5 s'):
         tested[10]

@@ -14,9 +14,9 @@ from artnet_mm.data_making.motion_clips import motion_clip
 from ..helpers import ROOT
 
 PIPELINE = [
-    dict(type='ClipDecordInit'),
+    dict(type='ClipVideoInit'),
     dict(type='UniformClipSampler', clip_len=4, num_clips=2),
-    dict(type='DecordDecode'),
+    dict(type='ClipDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs', meta_keys=('filename',)),
 ]
@@ -126,7 +126,6 @@ def test_a_broken_video_is_an_error_that_names_it(listed, clips, tmp_path, conte
 
 
 def test_a_cut_avi_is_an_error_that_names_it_and_no_crash(tmp_path):
-    """decord 0.6.0 kills the interpreter over the bytes of such a file."""
     path = tmp_path / 'cut.avi'
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, (86, 64))
     for frame in motion_clip(label=0, seed=0):
@@ -151,7 +150,7 @@ def test_a_cut_avi_is_an_error_that_names_it_and_no_crash(tmp_path):
         if result.returncode:
             assert result.returncode == 1, f'{share}: died with {result.returncode}'
             assert f'cannot read a clip from {path}' in result.stderr
-        else:  # decord shows the frames that are there
+        else:  # the frames that are there
             assert 'torch.Size([2, 3, 4, 64, 86])' in result.stdout
 
 

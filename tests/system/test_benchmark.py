@@ -24,13 +24,15 @@ def test_benchmark_writes_tables_and_a_picture_into_its_pages(tmp_path):
     run_tool('benchmark.py', '--clips', 1, '--rounds', 1, '--out-dir', tmp_path)
     text = (tmp_path / 'benchmarks.md').read_text()
     assert text.startswith('Text.') and text.endswith('More.\n') and 'old' not in text
-    networks, profiles, data = tables(text)
+    networks, profiles, readers, data = tables(text)
     layouts = ('contiguous', 'channels last')
     names = [f'{a}, {f}' for f in layouts for a in ('c3d', 'relation_d', 'artnet_d')]
     assert [row['Network'] for row in networks] == [row['Network'] for row in profiles] == names
     for row in networks:
         assert row['Multiply-adds'] == {'c': '1.000', 'r': '1.011', 'a': '1.205'}[row['Network'][0]]
         assert all(float(cell) > 0 for cell in list(row.values())[1:])
+    assert len(readers) >= 9
+    assert all(float(cell) > 0 for row in readers for cell in list(row.values())[1:])
     assert len(data) == 4
     assert all(float(cell) > 0 for row in data for cell in list(row.values())[1:])
     (scale,) = tables((tmp_path / 'scaling.md').read_text())

@@ -26,8 +26,9 @@ EXAMPLE = r'<!-- test: {} -->\n```(?:python|shell)\n(.*?)```'
 
 
 def requirements(name: str) -> dict[str, Requirement]:
-    lines = (ROOT / f'requirements/{name}.txt').read_text().split()
-    return {r.name: r for r in map(Requirement, lines)}
+    lines = (ROOT / f'requirements/{name}.txt').read_text().splitlines()
+    stated = map(Requirement, lines)
+    return {r.name: r for r in stated if not r.marker or r.marker.evaluate()}
 
 
 def example(name: str) -> str:

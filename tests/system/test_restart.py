@@ -346,7 +346,7 @@ def joined(*datasets):
 )
 def test_what_is_random_in_a_sample_comes_from_its_index(clips, wrap):
     pipeline = [
-        dict(type='ClipDecordInit'),
+        dict(type='ClipVideoInit'),
         dict(type='SegmentClipSampler', clip_len=4),
         dict(type='ClipDecode', scale=(86, 64)),
         dict(type='MultiScaleCrop', input_size=32, scales=(1, 0.66), random_crop=True),

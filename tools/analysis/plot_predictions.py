@@ -12,9 +12,9 @@ import matplotlib
 matplotlib.use('Agg')
 from artnet_mm.compat import prediction_of
 from artnet_mm.datasets.lists import read_classes
+from artnet_mm.datasets.video import Video
 from artnet_mm.files import whole_file
 
-import decord
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -57,9 +57,9 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
         layout='constrained',
     )
     for axes, (label, scores, filename) in zip(grid, shown):
-        video = decord.VideoReader(filename)
+        video = Video(filename)
         frames = np.linspace(0, len(video) - 1, FRAMES).astype(int)
-        for axis, frame in zip(axes, video.get_batch(frames).asnumpy()):
+        for axis, frame in zip(axes, video.frames(frames)):
             axis.imshow(frame)
         probabilities = scores.softmax(0)
         best = probabilities.argsort(descending=True)[:3].flip(0).tolist()

@@ -1,13 +1,15 @@
 """Decode every frame of all videos of lists: check_videos.py LIST... --videos DIR --out DIR
 
 Writes to --out each list without the videos that are broken and, where there are
-some, <list>_broken.txt with the reasons. What can be decoded is kept in
+some, <list>_broken.txt with the reasons; says of which kinds the others are and how their
+frames are found. What can be decoded is kept in
 <videos>_checked.txt and not decoded again unless the file changes.
 """
 
 import argparse
 import os.path as osp
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +21,11 @@ from artnet_mm.data_making.over_lists import (
     unique_paths,
     write_lists,
 )
-from artnet_mm.data_making.processes import process_all
+from artnet_mm.data_making.processes import console, process_all
 
 
-def check(videos: Path, path: str) -> None:
-    check_video(videos / path)
+def check(videos: Path, path: str) -> str:
+    return check_video(videos / path)
 
 
 def state(videos: Path, path: str) -> str:
@@ -53,7 +55,7 @@ def main() -> None:
                 file.write('\n')
             checked = set(known.split('\n')) - {''}
             unknown = [path for path in states if states[path] not in checked]
-            _, failures = process_all(
+            kinds, failures = process_all(
                 partial(check, args.videos),
                 unknown,
                 args.processes,
@@ -63,6 +65,8 @@ def main() -> None:
         write_lists(lists, args.out, lambda line: line, failures, 'broken')
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
+    for kind, count in Counter(kinds.values()).most_common():
+        console.print(f'{count} {kind}')
     done = len(unknown) - len(failures)
     report(done, len(states) - len(unknown), failures, time.monotonic() - start)
 

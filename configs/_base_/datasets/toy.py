@@ -17,7 +17,7 @@ test_pipeline = [
     _base_.open_video,
     dict(_base_.test_clips, num_clips=10),
     _base_.share_frames,
-    dict(decode, in_order=True),
+    decode,
     dict(_base_.resize_frames, scale=None),
     _base_.pack_frames,
 ]

@@ -1,6 +1,6 @@
 # Named steps of the pipelines: frames 170 x 128, clips of 16 x 112 x 112.
 # A leaf that changes one puts its pipeline together from these again.
-open_video = dict(type='ClipDecordInit')
+open_video = dict(type='ClipVideoInit')
 train_clip = dict(type='SegmentClipSampler', clip_len=16, num_segments=1)
 val_clip = dict(**train_clip, test_mode=True)
 test_clips = dict(type='UniformClipSampler', clip_len=16, num_clips=25)
@@ -24,14 +24,13 @@ pack = [
 
 # In tests every frame once, in 8 bits: ClipPreprocessor makes the views on the device.
 share_frames = dict(type='ShareFrames')
-decode_in_order = dict(**decode, in_order=True)
 resize_frames = dict(type='ClipResize', scale=(170, 128))
 pack_frames = dict(type='PackActionInputs', collect_keys=('imgs', 'clips'), meta_keys=meta_keys)
 
 # What follows the choice of clips.
 train_frames = [decode, random_crop, resize_crop, flip, *pack]
 val_frames = [decode, centre_crop, *pack]
-test_frames = [share_frames, decode_in_order, resize_frames, pack_frames]
+test_frames = [share_frames, decode, resize_frames, pack_frames]
 
 train_pipeline = [open_video, train_clip, *train_frames]
 val_pipeline = [open_video, val_clip, *val_frames]

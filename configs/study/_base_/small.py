@@ -29,7 +29,7 @@ test_pipeline = [
     _base_.open_video,
     dict(_base_.test_clips, num_clips=1),
     _base_.share_frames,
-    dict(decode, in_order=True),
+    decode,
     dict(_base_.resize_frames, scale=size),
     _base_.pack_frames,
 ]

@@ -1,0 +1,1 @@
+"""Networks, data pipelines and decoders, measured side by side (``tools/benchmark.py``)."""

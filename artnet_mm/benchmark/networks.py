@@ -1,0 +1,156 @@
+"""Networks side by side."""
+
+import tempfile
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.fileio import load
+from torch.profiler import profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..evaluation.report import markdown, read_catalogue
+from ..models import switch_to_deploy
+from ..version import ROOT
+from .timing import CUDA, alternate, ratio
+
+NETWORKS = ('c3d', 'relation_d', 'artnet_d')  # ratios are to the first
+FORMATS = {'contiguous': False, 'channels last': True}
+DEVICE = torch.device('cuda' if CUDA else 'cpu')
+GROUPS = {'convolution': 'convolutions', 'batch_norm': 'BN', 'mm': 'matrix products'}
+
+
+def trace(action: Callable) -> tuple[list[dict], dict[str, float]]:
+    """Events of an action as the profiler traces them, and shares of its operations' time."""
+    with profile(profile_memory=True) as profiler:
+        action()
+    with tempfile.TemporaryDirectory() as folder:
+        profiler.export_chrome_trace(f'{folder}/trace.json')
+        events = load(f'{folder}/trace.json')['traceEvents']
+    shares = dict.fromkeys([*GROUPS.values(), 'others'], 0.0)
+    for entry in profiler.key_averages():
+        group = next((GROUPS[key] for key in GROUPS if key in entry.key), 'others')
+        shares[group] += entry.self_device_time_total if CUDA else entry.self_cpu_time_total
+    return events, {name: share / sum(shares.values()) for name, share in shares.items()}
+
+
+def peak_memory(action: Callable) -> int:
+    """Bytes that an action allocates at most beside what there is."""
+    if CUDA:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        action()
+        return torch.cuda.max_memory_allocated() - before
+    events = [e for e in trace(action)[0] if e.get('name') == '[memory]']
+    allocated = [event['args']['Total Allocated'] for event in events]
+    return max(allocated) - allocated[0]
+
+
+def build(arch: str, channels_last: bool) -> Any:
+    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py')
+    cfg.model.backbone.arch = arch
+    return MODELS.build({**cfg.model, 'channels_last': channels_last}).to(DEVICE)
+
+
+def train_step(model: Any, clips: int, amp: bool) -> Callable:
+    """A training step on random clips, but for the optimizer's."""
+    samples = []
+    for _ in range(clips):
+        sample = ActionDataSample()
+        (getattr(sample, 'set_gt_label', None) or sample.set_gt_labels)(0)
+        samples.append(sample.to(DEVICE))
+    data = dict(
+        inputs=[torch.randint(0, 256, (1, 3, 16, 112, 112), dtype=torch.uint8)] * clips,
+        data_samples=samples,
+    )
+
+    def step() -> None:
+        model.zero_grad()
+        with torch.autocast(DEVICE.type, torch.float16 if CUDA else torch.bfloat16, enabled=amp):
+            batch = model.data_preprocessor(dict(data), training=True)
+            loss = model(**batch, mode='loss')['loss_cls']
+        loss.backward()
+
+    return step
+
+
+def inference(model: torch.nn.Module, clips: int) -> Callable:
+    views = torch.randn(1, clips, 3, 16, 112, 112, device=DEVICE)
+
+    @torch.inference_mode()
+    def run() -> None:
+        model.eval()(views, stage='head', mode='tensor')
+
+    return run
+
+
+def networks(clips: int, rounds: int, amp: bool) -> tuple[str, dict[str, list[float]]]:
+    """Markdown of what networks cost, and the ratios to be drawn, by network."""
+    names = {'c3d': 'c3d_r18', 'relation_d': 'relation_r18_d', 'artnet_d': 'artnet_r18_d'}
+    flops = {e['Name']: e['Metadata']['FLOPs'] for e in read_catalogue() if 'Metadata' in e}
+    flops = {arch: flops[f'{name}_kinetics'] for arch, name in names.items()}
+    rows, profiles, drawn = [], [], {}
+    for layout, last in FORMATS.items():
+        models = {arch: build(arch, last) for arch in NETWORKS}
+        steps = {arch: train_step(model, clips, amp) for arch, model in models.items()}
+        train = alternate(steps, rounds)
+        double = {arch: train_step(model, 2 * clips, amp) for arch, model in models.items()}
+        peak = {a: (peak_memory(double[a]) - peak_memory(steps[a])) / clips for a in NETWORKS}
+        for arch in NETWORKS:
+            shares = trace(steps[arch])[1]
+            cells = [f'{1000 * median(train[arch]) * share:.0f}' for share in shares.values()]
+            profiles.append([f'{arch}, {layout}', *cells])
+        plain = alternate({a: inference(models[a], clips) for a in NETWORKS}, rounds)
+        for model in models.values():
+            switch_to_deploy(model)
+        folded = alternate({a: inference(models[a], clips) for a in NETWORKS}, rounds)
+        for arch in NETWORKS:
+            ratios = [
+                f'{flops[arch] / flops["c3d"]:.3f}',
+                ratio(train, arch, 'c3d'),
+                ratio(plain, arch, 'c3d'),
+                ratio(folded, arch, 'c3d'),
+                f'{peak[arch] / peak["c3d"]:.2f}',
+            ]
+            drawn[f'{arch}, {layout}'] = list(map(float, ratios))
+            speed = [f'{clips / median(s[arch]):.2f}' for s in (train, plain, folded)]
+            rows.append([f'{arch}, {layout}', *ratios, *speed, f'{peak[arch] / 2**20:.0f}'])
+    columns = ['Multiply-adds', 'Training step', 'Inference', 'Deployed', 'Memory']
+    rates = ['Clips/s trained', 'Clips/s inferred', 'Clips/s deployed', 'MB a clip']
+    text = 'Ratios to `c3d`, then absolute figures; memory is what a further clip adds to the peak '
+    text += f'of a training step. Batches of {clips}, {"mixed" if amp else "single"} precision.\n\n'
+    text += markdown(rows, ['Network', *columns, *rates])
+    text += '\nWhere the time of a training step goes, in ms:\n\n'
+    text += markdown(profiles, ['Network', *GROUPS.values(), 'others'])
+    return text, drawn
+
+
+def against_torchvision(clips: int, rounds: int) -> str:
+    """A line on c3d and torchvision's r3d_18, which keeps 16 frames after the stem."""
+    try:
+        from torchvision.models.video import r3d_18
+    except (ImportError, RuntimeError):
+        return '\ntorchvision, whose `r3d_18` `c3d` could be compared with, is not installed.\n'
+    nets = {'c3d': build('c3d', False).backbone, 'r3d_18': r3d_18().to(DEVICE)}
+    views, costs, steps = torch.randn(clips, 3, 16, 112, 112, device=DEVICE), {}, {}
+    for name, net in nets.items():
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            net.eval()(views[:1])
+        costs[name] = counter.get_total_flops()
+
+        def step(net=net):
+            net.zero_grad()
+            net.train()(views).mean().backward()
+
+        steps[name] = step
+    seconds = alternate(steps, rounds)
+    per_flop = {name: [s / costs[name] for s in seconds[name]] for name in nets}
+    return (
+        f'\nA training step of `c3d` takes {ratio(per_flop, "c3d", "r3d_18")} of the time a '
+        "multiply-add that torchvision's `r3d_18` takes, which keeps all 16 frames behind its stem "
+        f'and so has {costs["r3d_18"] / costs["c3d"]:.2f} times as many.\n'
+    )
