@@ -66,3 +66,19 @@ def test_units_and_backbone_import_torch_and_one_another(name):
     standard = {'collections', 'contextlib', 'functools', 'inspect', 'typing'}
     # build_norm asks MMCV for what only MMCV's configs name
     assert found - standard <= {'torch', 'artnet_mm'} | ({'mmcv'} if name == 'units' else set())
+
+
+def test_videos_are_opened_in_one_place():
+    """Others compare with decord, or write."""
+    readers = {'datasets/packets.py', 'datasets/backends.py', 'data_making/misread.py'}
+    found = set()
+    for path in [*FILES, *(ROOT / 'tools').rglob('*.py')]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            call, words = ast.unparse(node.func), [ast.unparse(argument) for argument in node.args]
+            if (call == 'av.open' and "'w'" not in words) or call.endswith(
+                ('VideoReader', 'VideoDecoder', 'VideoCapture')
+            ):
+                found.add(str(path).split('artnet_mm/')[-1])
+    assert found == readers

@@ -29,6 +29,7 @@ KEPT = 32 * 2**20
 """Bytes of packets that are kept from the opening on, so that they need not be read again."""
 DELAY = 32
 """Frames that a decoder may give late; codecs reorder 16 at most."""
+REMEDY = 'leave it out of the list, as tools/data/check_videos.py does, or encode it again'
 
 INTRA = (PictureType.NONE, PictureType.I)
 known_orders: dict[tuple, np.ndarray] = {}
@@ -97,11 +98,13 @@ class FrameIndex:
             raise FileNotFoundError(f'{self.path} does not exist') from None
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, 'strerror', None) or error
-            raise ValueError(f'{self.path} cannot be opened as a video: {reason}') from None
+            raise ValueError(
+                f'{self.path} cannot be opened as a video: {reason}; {REMEDY}'
+            ) from None
         stream = container.streams.best('video')
         if stream is None or stream.codec_context is None:
             lack = 'has no video' if stream is None else 'is of a codec that FFmpeg does not know'
-            raise ValueError(f'{self.path} ({container.format.name}) {lack}')
+            raise ValueError(f'{self.path} ({container.format.name}) {lack}; {REMEDY}')
         stream.codec_context.thread_count = 1  # data loaders have processes
         return container, stream
 
@@ -186,7 +189,7 @@ class FrameIndex:
 
     def _check_length(self) -> None:
         if not len(self):
-            raise ValueError(f'{self} has no frames that FFmpeg can decode')
+            raise ValueError(f'{self} has no frames that FFmpeg can decode; {REMEDY}')
 
     def _set_order(self, order: np.ndarray) -> None:
         self._order, self._index_of = order, dict(zip(order.tolist(), range(len(order))))
@@ -306,7 +309,9 @@ class FrameIndex:
             else:
                 if len(indices) == before:
                     if start == 0:
-                        raise ValueError(f'frame {indices[0]} of {self} cannot be decoded')
+                        raise ValueError(
+                            f'frame {indices[0]} of {self} cannot be decoded; {REMEDY}'
+                        )
                     start = 0
                     continue
             start = self._start_of(indices[0]) if indices else 0

@@ -87,9 +87,23 @@ def write_packed(path: Path, num_frames: int) -> Path:
     chunks = [packets[0][:at] + DIVX_PACKED + packets[0][at:]]
     for reference, between in zip(packets[1::2], packets[2::2]):
         chunks += [reference + between, NOT_CODED]
+    return _write_avi(path, dict(enumerate(chunks)))
+
+
+def write_dropped(path: Path, num_frames: int) -> Path:
+    """An AVI that states a third more frames than it has, as capture programs drop them."""
+    encoded = write(path.with_suffix('.m4v'), 'mpeg4', range(num_frames))
+    with av.open(str(encoded)) as source:
+        packets = [bytes(packet) for packet in source.demux(video=0) if packet.size]
+    encoded.unlink()
+    return _write_avi(path, {4 * i // 3: packet for i, packet in enumerate(packets)})
+
+
+def _write_avi(path: Path, chunks: dict[int, bytes]) -> Path:
+    """An AVI of MPEG-4 packets at their places."""
     with av.open(str(path), 'w') as container:
         stream = container.add_mux_stream('mpeg4', rate=25, width=128, height=96)
-        for number, chunk in enumerate(chunks):
+        for number, chunk in chunks.items():
             packet = av.Packet(chunk)
             packet.stream, packet.pts, packet.dts = stream, number, number
             packet.time_base = Fraction(1, 25)

@@ -16,7 +16,7 @@ from artnet_mm.datasets.timeouts import call_within
 from artnet_mm.datasets.video import Video
 
 from ..helpers import ROOT
-from .numbered import OneWay, number_of, remux, turn, write, write_packed
+from .numbered import OneWay, number_of, remux, turn, write, write_dropped, write_packed
 
 FRAMES = 75
 TURNS = {
@@ -80,6 +80,7 @@ ENCODED: dict[str, tuple[str, str, dict]] = {
 }  # fmt: skip
 MADE = [
     'packed B-frames',
+    'dropped frames',
     'edit list',
     'two rates joined',
     'two sizes joined',
@@ -98,6 +99,8 @@ def make(kind: str, folder: Path) -> Path:
         return write(folder / f'video.{suffix}', codec, range(FRAMES), **options)
     if kind == 'packed B-frames':
         return write_packed(folder / 'video.avi', FRAMES)
+    if kind == 'dropped frames':
+        return write_dropped(folder / 'video.avi', FRAMES)
     if kind == 'WebM without duration':
         target = OneWay()
         path = write(folder / 'video.webm', 'libvpx-vp9', range(FRAMES), target=target)
@@ -156,7 +159,7 @@ def laid_down(image: np.ndarray, kind: str) -> np.ndarray:
 def test_the_frames_that_come_are_those_that_were_asked_for(kind, tmp_path):
     path = make(kind, tmp_path)
     expected = presented(path)
-    whole = kind in ENCODED or kind.startswith('H.264 in MP4')
+    whole = kind in ENCODED or kind.startswith(('H.264 in MP4', 'dropped'))
     assert expected == list(range(FRAMES)) if whole else len(expected) > FRAMES // 3
     info = dict(filename=str(path), start_index=0, modality='RGB')
     train = SegmentClipSampler(clip_len=16)
