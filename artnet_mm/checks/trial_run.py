@@ -80,7 +80,7 @@ def _reduced(run: CheckedRun) -> Config:
     for hook in hooks:
         if hook and hook.get('type') == 'CheckpointHook':
             hook.backend_args = dict(backend='nowhere')
-            for option in ('out_dir', 'published_keys'):
+            for option in ('out_dir', 'published_keys', 'save_best', 'rule'):
                 hook.pop(option, None)
     cfg.work_dir, cfg.launcher, cfg.log_level = run.scratch, 'none', 'ERROR'
     cfg.resume = False
@@ -128,6 +128,15 @@ def validation(run: CheckedRun) -> str:
     """A validation on a few samples."""
     runner = run.trial('val_dataloader')
     figures = runner.val()
+    hook = (run.cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    best = hook.get('save_best') or []
+    lacking = {best} if isinstance(best, str) else set(best)
+    lacking -= {'auto', *figures}
+    if lacking:
+        raise ValueError(
+            f'default_hooks.checkpoint.save_best is {best!r}, which val_evaluator does not give, '
+            f'but {", ".join(figures)}: name one of these, or take VideoAccuracy'
+        )
     return f'{len(runner.val_dataloader.dataset)} samples: {", ".join(figures)}'
 
 

@@ -5,15 +5,11 @@ import logging
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
+from ..models.deploy import switch_to_deploy
+from ..models.loading import Fit, is_deployed, shortened
 from ..splits import refuse_other_splits, splits_of, trained_on
-
-
-def shortened(keys: list[str], shown: int = 4) -> str:
-    """The first of many names, and how many more there are."""
-    more = f' and {len(keys) - shown} more' if len(keys) > shown else ''
-    return (', '.join(keys[:shown]) or 'none') + more
 
 
 @HOOKS.register_module()
@@ -39,36 +35,34 @@ class CheckpointGuardHook(Hook):
         """Keep of a checkpoint what fits the model.
 
         Raises:
-            ValueError: If nothing does, or it was trained on another split of the
-                data set of this run.
+            ValueError: If nothing does, it is of the deploy form and the run trains, or it
+                was trained on another split of the data set of this run.
         """
         meta = checkpoint.get('meta') or {}
         refuse_other_splits(meta, runner.cfg)
         self._trained_on = trained_on(meta)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        wanted = model.state_dict()
         state = checkpoint.get('state_dict', checkpoint)
         state = {key.removeprefix('module.'): value for key, value in state.items()}
-        fits = {
-            key: value
-            for key, value in state.items()
-            if key in wanted and value.shape == wanted[key].shape
-        }
-        counted = [key for key in wanted if not key.endswith('num_batches_tracked')]
-        self._new = [key for key in counted if key not in fits]
-        if len(self._new) == len(counted):
+        if is_deployed(model, state):
+            if isinstance(runner._train_loop, BaseLoop):  # built, so that the run trains
+                raise ValueError(
+                    'the checkpoint holds the deploy form, whose BN layers are part of the '
+                    'convolutions: it is for tests and predictions; train from the one it was '
+                    'made of'
+                )
+            switch_to_deploy(model)
+        wanted = model.state_dict()
+        fit = Fit.of(state, wanted)
+        self._new = fit.new
+        if len(fit.new) == len(fit.counted):
             raise ValueError(
                 f'nothing of the checkpoint fits the model: it holds {shortened(list(state))}; '
-                f'the model has {shortened(counted)}'
+                f'the model has {shortened(fit.counted)}'
             )
-        unused = [key for key in state if key not in fits]
-        partial = any(key.startswith('backbone.') for key in self._new)
-        runner.logger.log(
-            logging.WARNING if partial else logging.INFO,
-            f'checkpoint: {len(counted) - len(self._new)} of {len(counted)} tensors loaded; '
-            f'left as initialised: {shortened(self._new)}; not used: {shortened(unused)}',
-        )
-        checkpoint['state_dict'] = {**wanted, **fits}  # so that MMEngine has nothing to add
+        partial = any(key.startswith('backbone.') for key in fit.new)
+        runner.logger.log(logging.WARNING if partial else logging.INFO, str(fit))
+        checkpoint['state_dict'] = {**wanted, **fit.fits}  # so that MMEngine has nothing to add
 
     def after_train(self, runner: Runner) -> None:
         """What was left as initialised is trained now."""

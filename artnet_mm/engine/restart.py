@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmaction.registry import HOOKS, LOOPS
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce_params
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
@@ -124,6 +125,22 @@ class RestartHook(Hook):
     def _saves(hook: CheckpointHook, runner: Runner) -> bool:
         due = hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
         return due or (hook.save_last and hook.is_last_train_iter(runner))
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse epochs that would not end.
+
+        Raises:
+            ValueError: If the loop counts epochs, and the sampler gives samples without end.
+        """
+        loop = runner.train_loop
+        endless = isinstance(loop.dataloader.sampler, InfiniteSampler)
+        if endless and not isinstance(loop, IterBasedTrainLoop):
+            kind = type(loop.dataloader.sampler).__name__
+            raise ValueError(
+                f'train_cfg counts epochs, and train_dataloader.sampler, a {kind}, never ends one: '
+                "give it sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True), with "
+                'which a restart is not exact, or count iterations (max_iters, by_epoch=False)'
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Find the checkpoints of a resumed run, and make up for the validation that is due."""

@@ -32,12 +32,22 @@ def out_of_proportion(scores: np.ndarray) -> np.ndarray:
 
 
 def _warn_of_strange_scores(results: list[dict]) -> None:
-    """Name the videos of results (of :meth:`VideoAccuracy.process`) that are out of proportion."""
+    """Name the videos of results (of :meth:`VideoAccuracy.process`) that are out of proportion.
+
+    Raises:
+        ValueError: If a video has not one score per class.
+    """
     preds = [result['pred'] for result in results]
     # mmaction2 1.1 has a dict here, of one item or of several heads, and 1.2 the scores
     preds = [pred.get('item') if isinstance(pred, dict) else pred for pred in preds]
     if any(pred is None for pred in preds):
         return
+    if shape := next((pred.shape for pred in preds if pred.ndim != 1), None):
+        raise ValueError(
+            f'{results[0]["name"]} has scores of shape {shape}, not (num_classes,): set '
+            "model.cls_head.average_clips, to 'score' in a TSNClipHead and to 'prob' in others, so "
+            'that the views of a video become one'
+        )
     scores = np.stack(preds)
     finite = np.flatnonzero(np.isfinite(scores).all(axis=1))
     if not len(finite):

@@ -25,7 +25,7 @@ class Views:
     """Places of frames, (num_clips, T)."""
     crops: Crops
     normalise: Callable[[Tensor], Tensor]
-    """uint8 (n, C, T, h, w) to float32."""
+    """uint8 (n, C, T, h, w) to floats."""
 
     def __len__(self) -> int:
         return len(self.crops) * len(self.clips)
@@ -92,11 +92,12 @@ class ClipPreprocessor(ActionDataPreprocessor):
         self.crops = Crops((crop_size, crop_size), num_places, mirrored) if crop_size else None
 
     def normalise(self, clips: Tensor) -> Tensor:
-        """uint8 (N, C, T, H, W) -> float32 of the same shape."""
+        """uint8 (N, C, T, H, W) -> the same shape in float32, or the type of a halved network."""
         if self.to_rgb:
             clips = clips.flip(1)
         clips = clips.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-        return clips.sub_(self.mean).div_(self.std)
+        clips = clips.sub_(self.mean.float()).div_(self.std.float())
+        return clips.to(self.mean.dtype)
 
     def preprocess(
         self, inputs: list | dict, data_samples: list, training: bool = False

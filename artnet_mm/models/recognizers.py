@@ -8,6 +8,7 @@ from mmaction.models.recognizers import Recognizer2D, Recognizer3D
 from mmaction.registry import MODELS
 from torch import Tensor
 
+from .loading import take_form
 from .preprocessor import Views
 
 
@@ -47,8 +48,9 @@ class _Chunked:
 class ClipRecognizer3D(_Chunked, Recognizer3D):
     """Stock ``Recognizer3D`` that tests any batch of videos in bounded memory.
 
-    ``test_cfg=dict(max_testing_views=V)`` bounds the views of a forward pass; the stock
-    one takes it for a batch of one video only.
+    Weights of the deploy form bring it into that form; what of a checkpoint it does not take, it
+    says in one line. ``test_cfg=dict(max_testing_views=V)`` bounds the views of a forward pass;
+    the stock one takes it for a batch of one video only.
 
     Args:
         channels_last (bool): Keep the weights of the backbone in
@@ -73,6 +75,7 @@ class ClipRecognizer3D(_Chunked, Recognizer3D):
             raise ValueError(
                 f'model.cls_head.in_channels is {expected}, but the backbone gives {given[-1]}'
             )
+        self.register_load_state_dict_pre_hook(take_form)
         if channels_last:
             self.backbone.to(memory_format=torch.channels_last_3d)
         if compile_cfg is not None:

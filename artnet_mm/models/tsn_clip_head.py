@@ -1,9 +1,12 @@
 """Segment consensus over clips (Sec. 4.2, "Study on long-term modeling")."""
 
+import logging
+
 import torch
 from mmaction.models.heads import I3DHead
 from mmaction.models.heads.tsn_head import AvgConsensus
 from mmaction.registry import MODELS
+from mmengine.logging import print_log
 from torch import Tensor
 
 
@@ -60,6 +63,14 @@ class TSNClipHead(I3DHead):
     def predict_by_feat(self, cls_scores: Tensor, data_samples: list) -> list:
         """Scores of N samples from those of their views, (N * V, num_classes)."""
         views = self._by_sample(cls_scores, data_samples)
+        strange = int((~views.isfinite()).flatten(1).any(1).sum())
+        if strange:
+            print_log(
+                f'the scores of {strange} of {len(views)} videos are not finite: has the network '
+                'been trained, and were its weights loaded?',
+                logger='current',
+                level=logging.WARNING,
+            )
         return super().predict_by_feat(views.flatten(0, 1), data_samples)
 
     @staticmethod

@@ -174,6 +174,40 @@ def by_epochs(cfg):
     cfg.default_hooks.checkpoint.update(by_epoch=True, interval=1)
 
 
+def test_epochs_that_would_not_end_are_refused(findings):
+    def change(cfg):
+        by_epochs(cfg)
+        cfg.train_dataloader.sampler = dict(type='RestartableSampler', shuffle=True)
+
+    found = wrong(findings(change))
+    assert found.keys() == {'a training step'}
+    assert 'train_cfg counts epochs, and' in found['a training step']
+    assert "sampler=dict(_delete_=True, type='DefaultSampler'" in found['a training step']
+
+
+def test_a_best_checkpoint_by_what_nobody_measures_is_told(findings):
+    def change(cfg):
+        cfg.val_evaluator = dict(type='AccMetric')
+
+    found = wrong(findings(change))
+    assert found.keys() == {'a validation'}
+    message = "default_hooks.checkpoint.save_best is 'acc/avg', which val_evaluator does not give, "
+    assert found['a validation'].startswith(f'{message}but acc/top1, acc/top5, acc/mean1')
+
+
+@pytest.mark.parametrize(
+    'head', [dict(average_clips=None), dict(type='I3DHead', consensus=None, average_clips=None)]
+)
+def test_views_that_do_not_become_one_are_told(findings, head):
+    def change(cfg):
+        cfg.model.cls_head.update(head)
+        cfg.model.cls_head.pop('consensus', None)
+
+    found = wrong(findings(change, **{'model.test_cfg': None}))
+    assert found.keys() == {'a validation'}
+    assert 'not (num_classes,): set model.cls_head.average_clips, to' in found['a validation']
+
+
 def elsewhere(cfg):
     cfg.default_hooks.checkpoint.out_dir = 'elsewhere'
 

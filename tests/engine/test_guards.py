@@ -8,6 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner, load_checkpoint
 
+from artnet_mm.models import switch_to_deploy
+
 from ..helpers import tiny_config
 
 pytestmark = pytest.mark.slow
@@ -89,6 +91,19 @@ def test_a_backbone_that_fits_in_part_is_a_warning_that_says_what_is_random(run,
     runner = run('artnet_r18_d_ucf101', checkpoint('c3d_r18_kinetics'))
     assert re.search('WARNING - checkpoint: .*left as initialised: backbone.stem', runner.text)
     assert re.search(r' and \d+ more; not used: ', said(runner))
+
+
+def test_weights_of_the_deploy_form_are_tested_and_not_trained(run, kinetics, tmp_path):
+    plain = run('artnet_r18_d_kinetics', kinetics, test=True)
+    state = switch_to_deploy(plain.model).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / 'deployed.pth')
+    runner = run('artnet_r18_d_kinetics', tmp_path / 'deployed.pth', test=True)
+    assert 'left as initialised: none; not used: none' in said(runner)
+    assert runner.model.state_dict().keys() == state.keys()
+    with pytest.raises(
+        ValueError, match=r'the checkpoint holds the deploy form, .* train from the'
+    ):
+        run('artnet_r18_d_kinetics', tmp_path / 'deployed.pth')
 
 
 def test_a_checkpoint_of_which_nothing_fits_is_refused(run, tmp_path):
