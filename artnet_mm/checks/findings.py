@@ -87,29 +87,33 @@ class CheckedRun:
 
 
 class Check(NamedTuple):
-    """A check, its subject, and the data loaders it is for."""
+    """A check, its subject, and the data loaders and the setting it is for."""
 
     function: Callable[..., str]
     subject: str
     loader: str | None
     each_loader: bool
+    setting: str | None
 
 
 CHECKS: list[Check] = []
 """All checks, in the order in which they are made."""
 
 
-def check(subject: str, loader: str | None = None, each_loader: bool = False) -> Callable:
+def check(
+    subject: str, loader: str | None = None, each_loader: bool = False, setting: str | None = None
+) -> Callable:
     """Decorator that adds a check.
 
     Args:
         subject (str): What it looks at; with ``each_loader`` a ``{}`` in it is the loader's key.
         loader (str, optional): Data loader without which it is left out.
         each_loader (bool): Whether it is made of each data loader. Defaults to False.
+        setting (str, optional): Key of the config; where that is not set it is left out.
     """
 
     def add(function: Callable[..., str]) -> Callable[..., str]:
-        CHECKS.append(Check(function, subject, loader, each_loader))
+        CHECKS.append(Check(function, subject, loader, each_loader, setting))
         return function
 
     return add
@@ -135,6 +139,8 @@ def findings(cfg: Config, loaders: tuple[str, ...]) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as run.scratch:
         for check in CHECKS:
             if check.loader and check.loader not in run.loaders:
+                continue
+            if check.setting and not cfg.get(check.setting):
                 continue
             for key in run.loaders if check.each_loader else ['']:
                 arguments = (run, key) if check.each_loader else (run,)
