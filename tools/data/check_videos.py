@@ -66,7 +66,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     for kind, count in Counter(kinds.values()).most_common():
-        console.print(f'{count} {kind}')
+        console.print(f'{count} {kind}', soft_wrap=True)
     done = len(unknown) - len(failures)
     report(done, len(states) - len(unknown), failures, time.monotonic() - start)
 
