@@ -13,12 +13,12 @@ from artnet_mm import ROOT
 from artnet_mm.compat import prediction_of
 from artnet_mm.data_making.motion_clips import CLASSES, write_dataset
 from artnet_mm.evaluation import VideoAccuracy
+from artnet_mm.evaluation.dumps import read_dump
 from artnet_mm.evaluation.scalars import read_scalars
 
 import torch
 from mmaction.apis import inference_recognizer, init_recognizer
 from mmengine.config import Config
-from mmengine.fileio import load
 from rich.console import Console
 from rich.table import Table
 
@@ -93,7 +93,7 @@ def main() -> None:
     run_tool('train.py', args.config, '--seed', args.seed, *options, log=log)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     run_tool('test.py', args.config, checkpoint, '--deploy', '--dump', dump, *options, log=log)
-    results = load(dump)
+    results = read_dump(dump)
     show_inference(args.config, checkpoint, [Path(result['filename']) for result in results[::7]])
     run_tool('analysis/plot_training.py', work_dir, work_dir / 'training.png', log=log)
     run_tool('analysis/plot_predictions.py', dump, data / 'classes.txt', work_dir, log=log)

@@ -1,6 +1,6 @@
 """Fuse the scores of streams: fuse_scores.py RGB.pkl FLOW.pkl [--weights 1 1.5] ...
 
-The dumps of tools/test.py --dump are joined by video. They are pickles: only your own.
+The dumps of tools/test.py --dump are joined by video.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Print what was measured beside what the paper reports: report.py [WORK_DIR...] [--out DIR]
 
 Reads every scores.pkl that tools/test.py --dump has left in work dirs (in split1 to split3
-of them for UCF101 and HMDB51), or folders of work dirs. They are pickles: only your own.
+of them for UCF101 and HMDB51), or folders of work dirs.
 """
 
 import argparse

@@ -6,11 +6,12 @@ from pathlib import Path, PurePath
 import numpy as np
 import torch
 from mmaction.structures import ActionDataSample
-from mmengine.fileio import dump, load
+from mmengine.fileio import dump
 from scipy.special import log_softmax, logsumexp
 
 from ..compat import prediction_of
 from ..files import whole_file
+from .dumps import read_dump
 from .metrics import VideoAccuracy
 
 Scores = dict[str, tuple[np.ndarray, int]]
@@ -32,24 +33,14 @@ def _video_id(sample: dict) -> str:
 def read_scores(file: str | Path) -> Scores:
     """Read what ``tools/test.py --dump`` wrote, scores in float64.
 
-    The file is a pickle, and reading one executes what it says: only your own.
-
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no dump of scores, or a video of it occurs twice, has
             scores that are not finite or of another length, or a label beyond them.
     """
-    try:
-        samples = load(str(file), file_format='pkl')
-    except OSError:
-        raise
-    except Exception as error:  # unpickling strange bytes raises nearly anything
-        raise ValueError(f'{file} is not a dump of scores: {error}') from None
-    if not isinstance(samples, list) or not samples:
-        raise ValueError(f'{file} is not a dump of scores: no list of videos, or an empty one')
     scores: Scores = {}
     shape = None
-    for number, sample in enumerate(samples, 1):
+    for number, sample in enumerate(read_dump(file), 1):
         try:
             video = _video_id(sample)
             tensor, label = prediction_of(sample)

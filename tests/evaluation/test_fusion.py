@@ -1,5 +1,9 @@
 """Fusion against sums worked out by hand, on videos in shuffled orders."""
 
+import io
+import os
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -205,6 +209,34 @@ def test_what_is_no_pickle_is_refused_by_name(tmp_path):
             read_scores(tmp_path / 'bad.pkl')
     with pytest.raises(FileNotFoundError, match=r'none\.pkl'):
         read_scores(tmp_path / 'none.pkl')
+
+
+class Hostile:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def stored(payload: Hostile) -> Hostile:
+    """In the place of a tensor's storage, which torch would unpickle itself."""
+    file = io.BytesIO()
+    torch.save(payload, file)
+    return Hostile(torch.storage._load_from_bytes, file.getvalue())
+
+
+@pytest.mark.parametrize('hidden', [lambda x: x, lambda x: [dict(pred_score=x)], stored])
+def test_a_dump_that_would_execute_something_is_refused_by_name(hidden, tmp_path):
+    canary, file = tmp_path / 'canary', tmp_path / 'hostile.pkl'
+    file.write_bytes(pickle.dumps([hidden(Hostile(os.system, f'touch {canary}'))]))
+    with pytest.raises(ValueError, match=r'hostile\.pkl is not a dump of scores: .*system'):
+        read_scores(file)
+    assert not canary.exists()
+    pickle.loads(file.read_bytes())  # it is as hostile as it claims to be
+    assert canary.exists()
 
 
 def test_written_scores_are_a_dump_again(tmp_path):

@@ -13,13 +13,13 @@ matplotlib.use('Agg')
 from artnet_mm.compat import prediction_of
 from artnet_mm.datasets.lists import read_classes
 from artnet_mm.datasets.video import Video
+from artnet_mm.evaluation.dumps import read_dump
 from artnet_mm.files import whole_file
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mmaction.evaluation import ConfusionMatrix
-from mmengine.fileio import load
 
 FRAMES = 5
 
@@ -78,14 +78,12 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        'dump', help='what tools/test.py --dump wrote; only your own, it is a pickle'
-    )
+    parser.add_argument('dump', help='what tools/test.py --dump wrote')
     parser.add_argument('classes', type=Path, help='names of the classes, one a line')
     parser.add_argument('out_dir', type=Path)
     parser.add_argument('--rows', type=int, default=10, help='videos on the sheet')
     args = parser.parse_args()
-    results = load(args.dump)
+    results = read_dump(args.dump)
     classes = read_classes(args.classes)
     args.out_dir.mkdir(parents=True, exist_ok=True)
     scores, labels = zip(*map(prediction_of, results))
