@@ -306,6 +306,8 @@ class FrameIndex:
                 self._order_by_decoding()
                 self._check_length()
                 indices = deque(min(index, len(self) - 1) for index in indices)
+                start = 0  # as FFmpeg comes to them, past the damage
+                continue
             else:
                 if len(indices) == before:
                     if start == 0:
