@@ -5,8 +5,15 @@ import logging
 import torch
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
 
 AT_LEAST = 1000  # samples: of fewer, that many are taken for the share
+WRITERS = 1024  # processes that count, each in a row of its own: additions of two may get lost
+
+
+def _writer() -> int:
+    worker = get_worker_info()
+    return 0 if worker is None else 1 + worker.id % (WRITERS - 1)
 
 
 class BrokenSamples:
@@ -21,23 +28,23 @@ class BrokenSamples:
 
     def __init__(self, size: int, max_share: float) -> None:
         self.max_share = max_share
-        self._counts = torch.zeros(2, dtype=torch.int64).share_memory_()
+        self._counts = torch.zeros((WRITERS, 2), dtype=torch.int64).share_memory_()
         self._named = torch.zeros(size, dtype=torch.bool).share_memory_()
         self._hung = self._named.clone().share_memory_()
 
     @property
     def drawn(self) -> int:
         """Samples drawn so far."""
-        return int(self._counts[0])
+        return int(self._counts[:, 0].sum())
 
     @property
     def failed(self) -> int:
         """Those that could not be read."""
-        return int(self._counts[1])
+        return int(self._counts[:, 1].sum())
 
     def draw(self) -> None:
         """Count a sample."""
-        self._counts[0] += 1
+        self._counts[_writer(), 0] += 1
 
     def has_hung(self, index: int) -> bool:
         """Whether a sample once took too long, and is not to be tried again."""
@@ -54,7 +61,7 @@ class BrokenSamples:
         Raises:
             RuntimeError: If these are more than the share.
         """
-        self._counts[1] += 1
+        self._counts[_writer(), 1] += 1
         self._hung[index] |= hung
         if self.failed > self.max_share * max(self.drawn, AT_LEAST):
             raise RuntimeError(
@@ -72,12 +79,12 @@ class BrokenSamples:
     def state_dict(self) -> dict:
         """What a checkpoint keeps of them, as plain data."""
         named, hung = (flags.nonzero().flatten().tolist() for flags in (self._named, self._hung))
-        return dict(size=len(self._named), counts=self._counts.tolist(), named=named, hung=hung)
+        return dict(size=len(self._named), counts=[self.drawn, self.failed], named=named, hung=hung)
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what a checkpoint kept, where it is of as many samples."""
         if state['size'] == len(self._named):
-            self._counts.copy_(torch.tensor(state['counts']))
+            self._counts.zero_()[0] = torch.tensor(state['counts'])
             self._named[state['named']] = True
             self._hung[state.get('hung', [])] = True  # none in checkpoints before 0.4
 
@@ -91,7 +98,7 @@ class BrokenSamples:
             RuntimeError: In all processes, if these are more than the share of all.
         """
         mine = self._named.clone()
-        flags, counts = torch.stack([mine, self._hung]).to(torch.uint8), self._counts.clone()
+        flags, counts = torch.stack([mine, self._hung]).to(torch.uint8), self._counts.sum(0)
         all_reduce(flags, 'max')
         all_reduce(counts)
         named, hung = flags.bool()

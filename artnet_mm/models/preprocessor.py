@@ -66,6 +66,9 @@ class ClipPreprocessor(ActionDataPreprocessor):
         num_places (int): Crops of each clip: 1, 3 or 5, as :class:`Crops` has them.
             Defaults to 5.
         mirrored (bool): Whether each crop is followed by its mirror image. Defaults to True.
+        blending (dict, optional): MMAction2's 'MixupBlending', 'CutmixBlending' or
+            'RandomBatchAugment', by which training clips and their labels are mixed; all
+            segments of a sample with those of one other. Defaults to None.
 
     Raises:
         ValueError: If the samples of a batch differ in shape or do not have as
@@ -82,13 +85,14 @@ class ClipPreprocessor(ActionDataPreprocessor):
         crop_size: int | None = None,
         num_places: int = 5,
         mirrored: bool = True,
+        blending: dict | None = None,
     ) -> None:
         if to_rgb and len(mean) != 3:
             raise ValueError(f'to_rgb reverses three channels, but mean has {len(mean)}')
         std = [1.0] * len(mean) if std is None else std
         if len(std) != len(mean) or 0 in std:
             raise ValueError(f'std must have a divisor for each of {len(mean)} channels, got {std}')
-        super().__init__(mean=mean, std=std, to_rgb=to_rgb, format_shape='NCTHW')
+        super().__init__(mean=mean, std=std, to_rgb=to_rgb, blending=blending, format_shape='NCTHW')
         self.crops = Crops((crop_size, crop_size), num_places, mirrored) if crop_size else None
 
     def normalise(self, clips: Tensor) -> Tensor:
@@ -115,8 +119,10 @@ class ClipPreprocessor(ActionDataPreprocessor):
             )
         (shape,) = shapes
         self._check_channels(shape, 5, 1, '(M, {}, T, H, W)')
-        clips = self.normalise(torch.cat(inputs))
-        return clips.unflatten(0, (len(inputs), -1)), data_samples
+        clips = self.normalise(torch.cat(inputs)).unflatten(0, (len(inputs), -1))
+        if training and self.blending is not None:
+            return self.blending(clips, data_samples)
+        return clips, data_samples
 
     def _views(self, imgs: list[Tensor], clips: list[Tensor]) -> list[Views]:
         crops = self.crops

@@ -67,6 +67,7 @@ def test_workers_replace_what_cannot_be_read_and_name_it_once(listed, log, tmp_p
     assert len(drawn) == 70 and not set(drawn) & set(bad) and set(drawn) <= set(good)
     assert dataset.broken_samples.failed >= 4 * 5  # another draw may fail as well
     assert dataset.broken_samples.drawn == 70 + dataset.broken_samples.failed
+    assert len(dataset.broken_samples._counts.sum(1).nonzero()) == 2  # each worker for itself
     lines = log()
     for name in bad:
         (line,) = (line for line in lines if f'videos/{name}: ' in line)
