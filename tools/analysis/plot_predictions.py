@@ -1,10 +1,11 @@
 """Draw what a test dumped: plot_predictions.py DUMP.pkl CLASSES.txt OUT_DIR
 
-Writes ``confusion.png`` and ``clips.png``, a sheet of videos with what the
-network said about them.
+Writes ``confusion.png``, ``per_class.png`` and ``per_class.csv``, and ``clips.png``, a sheet of
+videos with what the network said about them; prints which classes are taken for which.
 """
 
 import argparse
+import csv
 from pathlib import Path
 
 import matplotlib
@@ -14,32 +15,70 @@ from artnet_mm.compat import prediction_of
 from artnet_mm.datasets.lists import read_classes
 from artnet_mm.datasets.video import Video
 from artnet_mm.evaluation.dumps import read_dump
+from artnet_mm.evaluation.per_class import ClassFigures, confused, per_class
 from artnet_mm.files import whole_file
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mmaction.evaluation import ConfusionMatrix
+from rich.console import Console
+from rich.markdown import Markdown
 
 FRAMES = 5
+NAMED = 30
+"""Classes up to which all are named in a picture."""
+SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1)
 
 
 def draw_confusion(scores: torch.Tensor, labels: torch.Tensor, classes: list, out: Path) -> None:
     """Counts of (true class, predicted class)."""
     matrix = ConfusionMatrix.calculate(scores, labels, num_classes=len(classes)).numpy()
-    size = 2.5 + 0.45 * len(classes)
+    few = len(classes) <= NAMED
+    size = 2.5 + 0.45 * len(classes) if few else 10
     figure, axes = plt.subplots(figsize=(size, size), layout='constrained')
-    axes.imshow(matrix / matrix.sum(1, keepdims=True).clip(1), cmap='Blues', vmin=0, vmax=1)
-    for row, column in np.argwhere(matrix):
+    shares = matrix / matrix.sum(1, keepdims=True).clip(1)
+    # Off the diagonal, shares of many classes are small.
+    image = axes.imshow(shares if few else shares**0.5, cmap='Blues', vmin=0, vmax=1)
+    for row, column in np.argwhere(matrix) if few else ():
         dark = matrix[row, column] > matrix[row].sum() / 2
         axes.text(
             column, row, matrix[row, column], ha='center', va='center', color='w' if dark else 'k'
         )
-    axes.set_xticks(range(len(classes)), classes, rotation=60, ha='right')
-    axes.set_yticks(range(len(classes)), classes)
+    if few:
+        axes.set_xticks(range(len(classes)), classes, rotation=60, ha='right')
+        axes.set_yticks(range(len(classes)), classes)
+    else:
+        bar = figure.colorbar(image, shrink=0.6, label='share of the videos of a class')
+        bar.set_ticks([share**0.5 for share in SHARES], labels=[f'{s:g}' for s in SHARES])
     axes.set(xlabel='predicted', ylabel='true')
     with whole_file(out) as place:
         figure.savefig(place, dpi=120)
+
+
+def draw_per_class(figures: list[ClassFigures], out: Path) -> None:
+    """Top-1 of the worst classes by name, and of all in their order."""
+    ordered = sorted(figures, key=lambda f: f.top1)
+    worst = ordered[:NAMED]
+    height = 1.5 + 0.22 * len(worst)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, height), layout='constrained')
+    left.barh([f.name for f in worst], [100 * f.top1 for f in worst], color='tab:blue')
+    left.set(xlabel='top-1 (%)', xlim=(0, 100))
+    left.set_title('all classes' if len(worst) == len(ordered) else f'the worst {NAMED} classes')
+    left.tick_params(axis='y', labelsize=8)
+    left.invert_yaxis()
+    shares = np.arange(1, len(ordered) + 1) / len(ordered)
+    right.step(shares, [100 * f.top1 for f in ordered], where='pre', color='tab:blue')
+    right.set(xlabel='share of the classes', ylabel='top-1 (%), at most', ylim=(0, 101))
+    right.grid(alpha=0.3)
+    with whole_file(out) as place:
+        figure.savefig(place, dpi=120)
+
+
+def write_per_class(figures: list[ClassFigures], out: Path) -> None:
+    """The same of all classes, as a table."""
+    with whole_file(out) as place, place.open('w', newline='', encoding='utf-8') as file:
+        csv.writer(file).writerows([ClassFigures._fields, *figures])
 
 
 def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
@@ -90,6 +129,10 @@ def main() -> None:
     draw_confusion(
         torch.stack(scores), torch.tensor(labels), classes, args.out_dir / 'confusion.png'
     )
+    figures = per_class(torch.stack(scores).numpy(), np.array(labels), classes)
+    draw_per_class(figures, args.out_dir / 'per_class.png')
+    write_per_class(figures, args.out_dir / 'per_class.csv')
+    Console().print(Markdown(confused(figures)))
     draw_clips(results, classes, args.rows, args.out_dir / 'clips.png')
 
 
