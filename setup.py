@@ -50,6 +50,10 @@ setup(
         'full': requirements('mminstall'),
         'optional': requirements('optional'),
         'torchcodec': ['torchcodec>=0.10'],
+        # where curves go, by MMEngine's visualizer backends
+        'tensorboard': ['tensorboard'],
+        'wandb': ['wandb'],
+        'mlflow': ['mlflow'],
         'tests': requirements('tests'),
     },
     cmdclass={'build_py': BuildWithConfigsAndTools},

@@ -155,6 +155,7 @@ def laid_down(image: np.ndarray, kind: str) -> np.ndarray:
     return image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', [*ENCODED, *MADE])
 def test_the_frames_that_come_are_those_that_were_asked_for(kind, tmp_path):
     path = make(kind, tmp_path)
@@ -197,6 +198,7 @@ def test_phones_are_held_upright(name, code, tmp_path):
     assert turned.size == expected.shape[1::-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('suffix', ['mp4', 'avi'])
 def test_a_long_video_with_few_keyframes(suffix, tmp_path):
     """1,800 frames: decord gives 368 of 400 wrongly where this is an AVI."""
@@ -207,6 +209,7 @@ def test_a_long_video_with_few_keyframes(suffix, tmp_path):
     assert [number_of(image) for image in opened.frames(indices)] == indices.tolist()
 
 
+@pytest.mark.slow
 def test_a_file_larger_than_what_is_kept_is_read_again_from_the_right_place(tmp_path, monkeypatch):
     monkeypatch.setattr(packets, 'KEPT', 1000)
     for name in (
@@ -303,6 +306,7 @@ def test_a_sound_is_no_video(tmp_path):
         Video(str(tmp_path / 'a.wav'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', ['decord', 'torchcodec'])
 def test_another_backend_reads_what_it_reads_rightly_and_nothing_else(backend, tmp_path):
     pytest.importorskip(backend, exc_type=(ImportError, OSError, RuntimeError))

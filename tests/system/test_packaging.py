@@ -13,14 +13,16 @@ from mmaction.registry import DATASETS, METRICS, MODELS
 from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import Registry
+from mmengine.runner import Runner
 from packaging.requirements import Requirement
 
 from artnet_mm import ROOT as INSTALLED_ROOT
 from artnet_mm.checks.config import check_dataloader
 from artnet_mm.data_making.motion_clips import CLASSES, motion_clip, write_video
+from artnet_mm.evaluation.scalars import read_scalars
 from artnet_mm.version import REQUIREMENTS
 
-from ..helpers import ROOT, settled_toy
+from ..helpers import ROOT, settled_toy, tiny_config
 
 EXAMPLE = r'<!-- test: {} -->\n```(?:python|shell)\n(.*?)```'
 
@@ -125,6 +127,24 @@ def test_readme_example_of_own_videos_reads_them(clips, tmp_path, monkeypatch):
             assert sample['inputs'].shape == (1, 3, 16, 112, 112)
         assert sample['data_samples'].filename == 'mine/videos/turning_00005.mp4'
     assert METRICS.build(cfg.test_evaluator).num_videos is None
+
+
+def test_readme_example_of_tensorboard_writes_what_is_logged(clips, tmp_path):
+    events = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    (tmp_path / 'mine.py').write_text(example('tensorboard'))
+    few = {'train_cfg.max_iters': 3, 'train_cfg.val_interval': 3}
+    cfg = tiny_config('artnet_r18_d_kinetics', clips, tmp_path / 'run', num_clips=1, **few)
+    cfg.visualizer = Config.fromfile(tmp_path / 'mine.py').visualizer
+    cfg.default_hooks.logger.interval = 1
+    cfg.experiment_name = 'tensorboard'
+    Runner.from_cfg(cfg).train()
+    (folder,) = {path.parent for path in tmp_path.glob('run/*/vis_data/events*')}
+    written = events.EventAccumulator(str(folder)).Reload()
+    logged = read_scalars(tmp_path / 'run')
+    losses = [record['loss'] for record in logged if 'loss' in record]
+    assert [round(e.value, 4) for e in written.Scalars('loss')] == [round(x, 4) for x in losses]
+    assert [event.step for event in written.Scalars('acc/top1')] == [3]
 
 
 def test_readme_example_of_the_plateau_schedule_reads(tmp_path):
