@@ -9,6 +9,8 @@ from artnet_mm.checks.resume import read_settings
 
 from ..helpers import tiny_config
 
+pytestmark = pytest.mark.slow
+
 ONE = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 10}
 
 

@@ -15,6 +15,8 @@ from artnet_mm.models.loading import is_deployed
 
 from ..helpers import ROOT, settled_toy
 
+pytestmark = pytest.mark.slow
+
 CONFIG = str(ROOT / 'configs/artnet_r18_d_toy.py')
 
 
