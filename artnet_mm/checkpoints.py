@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 import os.path as osp
 import re
 import zipfile
@@ -11,14 +10,9 @@ from pathlib import Path
 import torch
 from mmengine.logging import print_log
 
-from .files import whole_file
+from .files import identity_of, whole_file
 
 _kept: dict[tuple, dict] = {}  # what a check has read and the run will ask for; at most one
-
-
-def _identity(path: str | Path) -> tuple:
-    stat = os.stat(path)
-    return osp.realpath(path), stat.st_size, stat.st_mtime_ns
 
 
 def load(filename: str | Path, map_location: object = None) -> dict:
@@ -36,7 +30,7 @@ def load(filename: str | Path, map_location: object = None) -> dict:
     path = osp.expanduser(str(filename))
     if not osp.isfile(path):
         raise FileNotFoundError(f'checkpoint {path} does not exist')
-    if (found := _kept.get(_identity(path))) is not None:
+    if (found := _kept.get(identity_of(path))) is not None:
         return dict(found)
     return _parse(path, path)
 
@@ -73,7 +67,7 @@ def load_whole(path: Path) -> dict:
     """
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
-    if (found := _kept.get(_identity(path))) is not None:
+    if (found := _kept.get(identity_of(path))) is not None:
         return dict(found)
     data = path.read_bytes()
     checkpoint = _parse(path, io.BytesIO(data))
@@ -86,7 +80,7 @@ def load_whole(path: Path) -> dict:
         if damaged:
             raise RuntimeError(f'checkpoint {path} is damaged: {damaged}')
     _kept.clear()
-    _kept[_identity(path)] = checkpoint
+    _kept[identity_of(path)] = checkpoint
     return dict(checkpoint)
 
 

@@ -58,3 +58,9 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def identity_of(path: str | Path) -> tuple:
+    """What tells a file from others, and from itself after a change."""
+    stat = os.stat(path)
+    return os.path.realpath(path), stat.st_size, stat.st_mtime_ns

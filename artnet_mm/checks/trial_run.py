@@ -91,6 +91,11 @@ def _reduced(run: CheckedRun) -> Config:
     return cfg
 
 
+def _checkpoint_hook(run: CheckedRun) -> dict:
+    """Config of the hook that writes the run's checkpoints."""
+    return (run.cfg.get('default_hooks') or {}).get('checkpoint') or {}
+
+
 @check('network')
 def network(run: CheckedRun) -> str:
     """The whole run, built around its model, with workers and all."""
@@ -128,8 +133,7 @@ def validation(run: CheckedRun) -> str:
     """A validation on a few samples."""
     runner = run.trial('val_dataloader')
     figures = runner.val()
-    hook = (run.cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    best = hook.get('save_best') or []
+    best = _checkpoint_hook(run).get('save_best') or []
     lacking = {best} if isinstance(best, str) else set(best)
     lacking -= {'auto', *figures}
     if lacking:
@@ -151,7 +155,7 @@ def test(run: CheckedRun) -> str:
 @check('checkpoints', loader='train_dataloader')
 def checkpoints(run: CheckedRun) -> str:
     """Room for those that are kept at a time, and rules under which a restart is exact."""
-    hook = (run.cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    hook = _checkpoint_hook(run)
     kept, interval = hook.get('max_keep_ckpts', -1), hook.get('interval', -1)
     folder = place = Path(run.cfg.work_dir)
     get_file_backend(str(folder), backend_args=hook.get('backend_args'))  # was replaced so far

@@ -19,6 +19,7 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
+from ..files import identity_of
 from .timeouts import time_check
 
 STATE_TIMES = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
@@ -137,13 +138,12 @@ class FrameIndex:
 
     @property
     def _state(self) -> tuple:
-        """What tells the file from others, and from itself after a change."""
+        """What the file is known by."""
         if self._content is not None:
             return self.path, hash(self._content)
         if not os.path.exists(self.path):  # an address
             return (self.path,)
-        status = os.stat(self.path)
-        return self.path, status.st_size, status.st_mtime_ns
+        return identity_of(self.path)
 
     def _states_order(self) -> bool:
         """Whether the times of the packets are those of the frames."""
