@@ -31,6 +31,7 @@ def register() -> None:
     compat.allow_message_hub_in_checkpoints()
     compat.register_checkpoint_loader()
     compat.keep_video_steps_in_inferencer()
+    compat.find_models_in_inferencer()
 
     from . import datasets, engine, evaluation, models  # noqa: F401
     from .zoo import hub  # noqa: F401

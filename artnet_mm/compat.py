@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from .version import ROOT
+
 
 def silence_mmcv_lite() -> None:
     """Drop mmcv-lite's warning, on every start, that it has no compiled ops.
@@ -177,6 +179,26 @@ def keep_video_steps_in_inferencer() -> None:
         return pipeline
 
     ActionRecogInferencer._init_pipeline = _init_pipeline
+
+
+def find_models_in_inferencer() -> None:
+    """Let ``MMAction2Inferencer(rec=NAME)`` find the models of this package by their names.
+
+    It looks into the model index of MMAction2 alone. Goes when MMEngine's inferencers take
+    names of other packages.
+    """
+    from mmaction.apis.inferencers import ActionRecogInferencer
+    from mmengine.config import Config
+
+    stock = ActionRecogInferencer._load_model_from_metafile
+
+    def _load_model_from_metafile(self, model: str) -> tuple[Config, str | None]:
+        for ours in self._get_models_from_metafile(str(ROOT)):
+            if ours['Name'].lower() == model.lower():
+                return Config.fromfile(ROOT / ours['Config']), ours['Weights'] or None
+        return stock(self, model)
+
+    ActionRecogInferencer._load_model_from_metafile = _load_model_from_metafile
 
 
 def prediction_of(sample: dict) -> tuple[torch.Tensor, int]:

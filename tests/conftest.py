@@ -44,7 +44,7 @@ def flow_clips(clips, tmp_path_factory) -> Path:
     for split in ('train', 'val'):
         run_tool(
             'data/extract_flow.py', clips / f'{split}_list_videos.txt',
-            '--videos', clips / f'videos_{split}', '--out', root, '--method', 'dis',
+            '--videos', clips / f'videos_{split}', '--out-dir', root, '--method', 'dis',
         )  # fmt: skip
     return root
 

@@ -66,7 +66,7 @@ def test_what_a_leaf_offers_changes_its_data_and_nothing_else(name):
 
 def test_both_at_once_and_options_on_top():
     path = str(ROOT / 'configs/c3d_r18_ucf101.py')
-    options = {'train_dataloader.dataset.data_root': 'mine/'}
+    options = ['train_dataloader.dataset.data_root=mine/']
     args = Namespace(config=path, cfg_options=options, work_dir=None, split='2', frames=True)
     cfg = load_config(args)
     dataset = cfg.train_dataloader.dataset

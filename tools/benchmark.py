@@ -14,6 +14,24 @@ import tempfile
 from importlib.metadata import Distribution, version
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('video', nargs='?', type=Path, help='video file to read clips from')
+    parser.add_argument('--clips', type=int, default=4, help='clips of a batch')
+    parser.add_argument('--rounds', type=int, default=7, help='of which the median is taken')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--out-dir', type=Path, help='folder of the pages and a picture')
+    return parser.parse_args()
+    MMLogger.get_current_instance().setLevel('ERROR')
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
 from artnet_mm.benchmark.data import Rates, decoders, pipelines, scaling_of, table_of
 from artnet_mm.benchmark.networks import against_torchvision, networks
 from artnet_mm.benchmark.timing import CUDA
@@ -74,17 +92,7 @@ def machine() -> str:
     return f'{cpu}, {torch.get_num_threads()} threads{gpu}; {", ".join(versions)}.\n'
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('video', nargs='?', type=Path, help='video file to read clips from')
-    parser.add_argument('--clips', type=int, default=4, help='clips of a batch')
-    parser.add_argument('--rounds', type=int, default=7, help='of which the median is taken')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument('--out-dir', type=Path, help='folder of the pages and a picture')
-    args = parser.parse_args()
-    MMLogger.get_current_instance().setLevel('ERROR')
+def main(args: argparse.Namespace) -> None:
     init_default_scope('mmaction')
     with tempfile.TemporaryDirectory() as folder:
         if args.video is None:
@@ -112,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

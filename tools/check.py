@@ -7,20 +7,22 @@ tools/train.py and tools/test.py does the same with the data loaders that these 
 
 import argparse
 
-from artnet_mm.checks import show_checks
-from artnet_mm.engine.launch import add_config_arguments, load_config
+from config_arguments import add_config_arguments
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_config_arguments(parser)
-    show_checks(
-        load_config(parser.parse_args()),
-        ('train_dataloader', 'val_dataloader', 'test_dataloader'),
-    )
+    return parser.parse_args()
 
 
 if __name__ == '__main__':
-    main()
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+from artnet_mm.checks import show_checks
+from artnet_mm.engine.launch import load_config
+
+if __name__ == '__main__':
+    show_checks(load_config(ARGS), ('train_dataloader', 'val_dataloader', 'test_dataloader'))

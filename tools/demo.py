@@ -9,6 +9,24 @@ import sys
 import time
 from pathlib import Path
 
+CONFIG = Path(__file__).resolve().parents[1] / 'configs/artnet_r18_d_toy.py'
+NUM_TRAIN, NUM_VAL = 1200, 100
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--config', default=str(CONFIG), help='default: %(default)s')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--clips', type=int, nargs=2, default=(NUM_TRAIN, NUM_VAL))
+    parser.add_argument('--cfg-options', nargs='+', default=[], help='passed to train and test')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
 from artnet_mm import ROOT
 from artnet_mm.compat import prediction_of
 from artnet_mm.data_making.motion_clips import CLASSES, write_dataset
@@ -22,7 +40,6 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-NUM_TRAIN, NUM_VAL = 1200, 100
 PACE = 2  # about two pixels per frame; of slower motions 8 channels see little at first
 PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+)/(\d+)\]')
 FIGURES = re.compile(r'(eta|loss|acc/top1|acc/avg): +(\S+)')
@@ -67,14 +84,7 @@ def show_inference(config: str, checkpoint: Path, videos: list[Path]) -> None:
     console.print(table)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--config', default=str(ROOT / 'configs/artnet_r18_d_toy.py'))
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--clips', type=int, nargs=2, default=(NUM_TRAIN, NUM_VAL))
-    parser.add_argument('--cfg-options', nargs='+', default=[], help='passed to train and test')
-    args = parser.parse_args()
+def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     data = Path(Config.fromfile(args.config).train_dataloader.dataset.data_root)
     work_dir = args.work_dir / f'seed{args.seed}'
@@ -95,8 +105,8 @@ def main() -> None:
     run_tool('test.py', args.config, checkpoint, '--deploy', '--dump', dump, *options, log=log)
     results = read_dump(dump)
     show_inference(args.config, checkpoint, [Path(result['filename']) for result in results[::7]])
-    run_tool('analysis/plot_training.py', work_dir, work_dir / 'training.png', log=log)
-    run_tool('analysis/plot_predictions.py', dump, data / 'classes.txt', work_dir, log=log)
+    run_tool('analysis/plot_training.py', work_dir, log=log)
+    run_tool('analysis/plot_predictions.py', dump, '--classes', data / 'classes.txt', log=log)
 
     scores, labels = zip(*map(prediction_of, results))
     metrics = VideoAccuracy().calculate([score.numpy() for score in scores], list(labels))
@@ -123,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -6,6 +6,36 @@ The dumps of tools/test.py --dump are joined by video.
 import argparse
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('dumps', nargs='+', metavar='DUMP', help='two or more, in this order')
+    parser.add_argument('--weights', nargs='+', type=float, help='one a dump; for two 1 1.5')
+    parser.add_argument(
+        '--of',
+        choices=['scores', 'probabilities'],
+        default='scores',
+        help='what is summed: scores before the softmax, or probabilities after it',
+    )
+    parser.add_argument('--sweep', action='store_true', help='figures over weights 1 : 0 to 1 : 3')
+    parser.add_argument(
+        '--allow-missing', action='store_true', help='leave out videos that a dump lacks'
+    )
+    parser.add_argument('--out', type=Path, help='keep the fused scores, a dump again')
+    args = parser.parse_args()
+    if len(args.dumps) < 2 or len(set(args.dumps)) < len(args.dumps):
+        parser.error('two or more different dumps are fused')
+    if len(args.dumps) > 2 and (args.sweep or not args.weights):
+        parser.error('more than two dumps need --weights, and have no --sweep')
+    if args.out and args.out.suffix not in ('.pkl', '.pickle'):
+        parser.error(f'--out writes a .pkl or .pickle file, not {args.out}')
+    return args
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
 from artnet_mm.evaluation.fusion import (
     WEIGHTS,
     WEIGHTS_NOTE,
@@ -40,28 +70,7 @@ def print_sweep(streams: dict, of: str, allow_missing: bool) -> None:
     print(f'Best Avg at 1 : {-best[1]:g}; that weight was chosen on the videos it is tested on.')
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('dumps', nargs='+', metavar='DUMP', help='two or more, in this order')
-    parser.add_argument('--weights', nargs='+', type=float, help='one a dump; for two 1 1.5')
-    parser.add_argument(
-        '--of',
-        choices=['scores', 'probabilities'],
-        default='scores',
-        help='what is summed: scores before the softmax, or probabilities after it',
-    )
-    parser.add_argument('--sweep', action='store_true', help='figures over weights 1 : 0 to 1 : 3')
-    parser.add_argument(
-        '--allow-missing', action='store_true', help='leave out videos that a dump lacks'
-    )
-    parser.add_argument('--out', type=Path, help='keep the fused scores, a dump again')
-    args = parser.parse_args()
-    if len(args.dumps) < 2 or len(set(args.dumps)) < len(args.dumps):
-        parser.error('two or more different dumps are fused')
-    if len(args.dumps) > 2 and (args.sweep or not args.weights):
-        parser.error('more than two dumps need --weights, and have no --sweep')
-    if args.out and args.out.suffix not in ('.pkl', '.pickle'):
-        parser.error(f'--out writes a .pkl or .pickle file, not {args.out}')
+def main(args: argparse.Namespace) -> None:
     weights = args.weights or WEIGHTS
     try:
         streams = {file: read_scores(file) for file in args.dumps}
@@ -93,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

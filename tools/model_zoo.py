@@ -9,6 +9,18 @@ import json
 import re
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--check', action='store_true', help='fail if a file is not up to date')
+    parser.add_argument('--list', action='store_true', help='print the models and their weights')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
 from artnet_mm import ROOT
 from artnet_mm.evaluation.cost import count
 from artnet_mm.evaluation.report import (
@@ -123,12 +135,7 @@ def write(files: dict[Path, str], check: bool) -> None:
             raise SystemExit(f'error: {path} is not what tools/model_zoo.py generates; run it')
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--check', action='store_true', help='fail if a file is not up to date')
-    parser.add_argument('--list', action='store_true', help='print the models and their weights')
-    args = parser.parse_args()
-
+def main(args: argparse.Namespace) -> None:
     if args.list:
         table = Table('config', 'model', 'modality', 'paper', 'measured', 'weights')
         table.caption = 'Avg; for UCF101 and HMDB51 top-1'
@@ -154,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

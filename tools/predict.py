@@ -4,10 +4,32 @@ import argparse
 import csv
 from pathlib import Path
 
+from config_arguments import add_cfg_options
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file, URL or artnet:// name')
+    parser.add_argument('videos', nargs='+', type=Path, help='video files')
+    parser.add_argument(
+        '--classes', help='file with a class name per line, where the checkpoint has none'
+    )
+    parser.add_argument('--csv', type=Path, help='file for video, rank, class, probability')
+    parser.add_argument('--out-dir', type=Path, help='folder for annotated copies of the videos')
+    add_cfg_options(parser)
+    parser.add_argument('--device', help='default: the first GPU, or else the CPU')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
 from artnet_mm.compat import prediction_of
 from artnet_mm.datasets.lists import read_classes
 from artnet_mm.datasets.video import Video
-from artnet_mm.engine.launch import add_cfg_options
+from artnet_mm.engine.launch import parse_options
 from artnet_mm.evaluation.metrics import REMEDY, out_of_proportion
 from artnet_mm.files import whole_file
 
@@ -36,8 +58,9 @@ def load_model(args: argparse.Namespace) -> tuple[torch.nn.Module, list[str]]:
         ValueError: If there is not a name for each of its classes.
     """
     cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    model = init_recognizer(cfg, device=args.device)
+    cfg.merge_from_dict(parse_options(args.cfg_options))
+    device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
+    model = init_recognizer(cfg, device=device)
     loaded = load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     labels = range(model.cls_head.num_classes)
     names = loaded.get('meta', {}).get('dataset_meta', {}).get('classes')
@@ -90,19 +113,7 @@ def annotate(video: Path, answer: Answer, copy: Path) -> None:
         container.mux(stream.encode())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file, URL or artnet:// name')
-    parser.add_argument('videos', nargs='+', type=Path, help='video files')
-    parser.add_argument(
-        '--classes', help='file with a class name per line, where the checkpoint has none'
-    )
-    parser.add_argument('--csv', type=Path, help='file for video, rank, class, probability')
-    parser.add_argument('--out-dir', type=Path, help='folder for annotated copies of the videos')
-    add_cfg_options(parser)
-    parser.add_argument('--device', default='cuda:0' if torch.cuda.is_available() else 'cpu')
-    args = parser.parse_args()
+def main(args: argparse.Namespace) -> None:
     copies = [video.with_name(f'{video.stem}_answer.mp4').name for video in args.videos]
     twice = next((name for name in copies if copies.count(name) > 1), None)
     if args.out_dir and twice:
@@ -141,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

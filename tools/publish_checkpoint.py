@@ -9,6 +9,21 @@ import argparse
 import re
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('checkpoint', type=Path, help='checkpoint of a run')
+    parser.add_argument('name', help='name in the zoo, such as that of the config')
+    parser.add_argument('--out-dir', type=Path, default=Path(), help='folder of the zoo')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
 from artnet_mm import checkpoints
 from artnet_mm.files import sha256_of
 
@@ -38,14 +53,7 @@ def publish(source: Path, name: str, folder: Path) -> Path:
     return unfinished.replace(folder / f'{name}-{sha256_of(unfinished)[:8]}.pth')
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('checkpoint', type=Path, help='checkpoint of a run')
-    parser.add_argument('name', help='name in the zoo, such as that of the config')
-    parser.add_argument('--out-dir', type=Path, default=Path(), help='folder of the zoo')
-    args = parser.parse_args()
+def main(args: argparse.Namespace) -> None:
     try:
         published = publish(args.checkpoint, args.name, args.out_dir)
     except (OSError, RuntimeError, ValueError) as error:
@@ -56,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -1,4 +1,4 @@
-"""Print what was measured beside what the paper reports: report.py [WORK_DIR...] [--out DIR]
+"""Print what was measured beside what the paper reports: report.py [WORK_DIR...] [--out-dir DIR]
 
 Reads every scores.pkl that tools/test.py --dump has left in work dirs (in split1 to split3
 of them for UCF101 and HMDB51), or folders of work dirs.
@@ -6,6 +6,18 @@ of them for UCF101 and HMDB51), or folders of work dirs.
 
 import argparse
 from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('work_dirs', nargs='*', type=Path, metavar='WORK_DIR')
+    parser.add_argument('--out-dir', type=Path, help='folder for report.md and report.png')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
 
 from artnet_mm.evaluation.report import LABELS, Section, markdown, measured_sections
 from artnet_mm.files import whole_file, write_whole
@@ -59,16 +71,12 @@ def draw(sections: list[Section]) -> Figure:
     return figure
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dirs', nargs='*', type=Path, metavar='WORK_DIR')
-    parser.add_argument('--out', type=Path, help='folder for report.md and report.png')
-    args = parser.parse_args()
+def main(args: argparse.Namespace) -> None:
     args.work_dirs = args.work_dirs or [Path('work_dirs')]
     MMLogger.get_current_instance().setLevel('WARNING')  # not which split a config is read for
     try:
-        if args.out:
-            args.out.mkdir(parents=True, exist_ok=True)
+        if args.out_dir:
+            args.out_dir.mkdir(parents=True, exist_ok=True)
         sections = measured_sections(args.work_dirs)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
@@ -90,14 +98,14 @@ def main() -> None:
     if not shown:
         places = ', '.join(map(str, args.work_dirs))
         print(f'nothing was measured yet: no scores.pkl of an experiment under {places}')
-    if not args.out:
+    if not args.out_dir:
         return
     if shown:
-        with whole_file(args.out / 'report.png') as place:
+        with whole_file(args.out_dir / 'report.png') as place:
             draw(shown).savefig(place, dpi=120)
         text += '\n![Bars of the figures](report.png)\n'
-    write_whole(args.out / 'report.md', text)
+    write_whole(args.out_dir / 'report.md', text)
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -6,6 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config of a data set with splits')
+    parser.add_argument('gpus', type=int, help='number of GPUs')
+    parser.add_argument('--work-dir', type=Path, help='folder for split1/, split2/ and split3/')
+    parser.add_argument('--frames', action='store_true', help='JPEG images instead of videos')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--cfg-options', nargs='+', help='passed to training and testing')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
 from artnet_mm import ROOT
 from artnet_mm.evaluation.fusion import accuracy, read_scores
 
@@ -33,15 +49,7 @@ def run(script: str, split: str, *arguments: object) -> None:
         raise SystemExit(f'error: tools/{script} failed on split {split}; the same command resumes')
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config of a data set with splits')
-    parser.add_argument('gpus', type=int, help='number of GPUs')
-    parser.add_argument('--work-dir', type=Path, help='folder for split1/, split2/ and split3/')
-    parser.add_argument('--frames', action='store_true', help='JPEG images instead of videos')
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument('--cfg-options', nargs='+', help='passed to training and testing')
-    args = parser.parse_args()
+def main(args: argparse.Namespace) -> None:
     work_dir = args.work_dir or Path('work_dirs', Path(args.config).stem)
     cfg = Config.fromfile(args.config)
     splits = list(cfg.get('selections', {}).get('split', ()))
@@ -82,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -4,23 +4,31 @@ import argparse
 import os
 from pathlib import Path
 
-from artnet_mm.study import Study, carry_out, choose, prepare
-from artnet_mm.study.report import write_report
 
-
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('configs', nargs='+', type=Path, help='configs of studies')
     parser.add_argument('--only', nargs='+', default=[], help='names of rows and conditions')
     parser.add_argument('--seeds', type=int, default=3, help='seeds from 0 on')
-    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='runs side by side')
+    parser.add_argument('--processes', type=int, default=os.cpu_count(), help='runs side by side')
     parser.add_argument(
-        '--results', type=Path, default=Path('work_dirs/study'), help='folder of the results'
+        '--work-dir', type=Path, default=Path('work_dirs/study'), help='folder of the results'
     )
     parser.add_argument('--report', type=Path, help='Markdown page that gets tables and pictures')
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
+from artnet_mm.study import Study, carry_out, choose, prepare
+from artnet_mm.study.report import write_report
+
+
+def main(args: argparse.Namespace) -> None:
     try:
-        studies = [Study(config, args.results) for config in args.configs]
+        studies = [Study(config, args.work_dir) for config in args.configs]
         chosen = choose(studies, args.only, args.seeds)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
@@ -37,7 +45,7 @@ def main() -> None:
             problems.append(f'{study.config}: {error}')
             print(problems[-1], flush=True)
     for study, missing in ready.items():
-        failed = carry_out(study, missing, args.jobs)
+        failed = carry_out(study, missing, args.processes)
         problems += [f'{study.config}: {run}: {reason}' for run, reason in failed.items()]
     if args.report:
         write_report(studies, args.report)
@@ -47,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -3,15 +3,10 @@
 import argparse
 from pathlib import Path
 
-from artnet_mm.checks import check_config, show_checks
-from artnet_mm.checks.config import leaves
-from artnet_mm.engine.launch import add_config_arguments, load_config, parse_args, run_config
-from artnet_mm.files import aside
-
-DATALOADERS = ('test_dataloader',)
+from config_arguments import add_config_arguments, parse_run_args
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -19,6 +14,7 @@ def main() -> None:
         '--dump',
         nargs='?',
         const=True,
+        type=Path,
         help='keep the scores of every video in a pickle file; without a name in scores.pkl of '
         'the work dir, where tools/report.py finds it',
     )
@@ -30,7 +26,25 @@ def main() -> None:
         action='store_true',
         help='go on past videos that cannot be read, count them as wrong and list them',
     )
-    args = parse_args(parser)
+    args = parse_run_args(parser)
+    if args.dump and args.dump is not True and args.dump.suffix not in ('.pkl', '.pickle'):
+        parser.error(f'--dump writes a .pkl or .pickle file, not {args.dump}')
+    return args
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
+from artnet_mm.checks import check_config, show_checks
+from artnet_mm.checks.config import leaves
+from artnet_mm.engine.launch import load_config, run_config
+from artnet_mm.files import aside
+
+DATALOADERS = ('test_dataloader',)
+
+
+def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.deploy:
@@ -39,9 +53,7 @@ def main() -> None:
         for _, dataset in leaves(cfg.test_dataloader.dataset, ''):
             dataset['count_broken'] = True
     if args.dump:
-        dump = Path(cfg.work_dir, 'scores.pkl') if args.dump is True else Path(args.dump)
-        if dump.suffix not in ('.pkl', '.pickle'):
-            parser.error(f'--dump writes a .pkl or .pickle file, not {dump}')
+        dump = Path(cfg.work_dir, 'scores.pkl') if args.dump is True else args.dump
         evaluators = cfg.test_evaluator
         evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
         dumper = dict(type='DumpResults', out_file_path=str(aside(dump)))
@@ -57,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -4,17 +4,11 @@ import argparse
 import os
 from pathlib import Path
 
-from artnet_mm.checkpoints import check_resumable, latest_checkpoint
-from artnet_mm.checks import check_config, show_checks
-from artnet_mm.engine.launch import add_config_arguments, load_config, parse_args, run_config
-
-from mmengine.config import Config
-from mmengine.logging import print_log
-
-DATALOADERS = ('train_dataloader', 'val_dataloader')
+from config_arguments import add_config_arguments, parse_run_args
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
     parser.add_argument(
         '--resume',
@@ -33,6 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--deterministic', action='store_true', help='deterministic cuDNN algorithms'
     )
+    return parse_run_args(parser)
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
+from artnet_mm.checkpoints import check_resumable, latest_checkpoint
+from artnet_mm.checks import check_config, show_checks
+from artnet_mm.engine.launch import load_config, run_config
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+DATALOADERS = ('train_dataloader', 'val_dataloader')
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
@@ -63,10 +72,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    args = parse_args(parser)
+def main(args: argparse.Namespace) -> None:
     cfg = merge_args(load_config(args), args)
     if not cfg.get('resume') and Path(cfg.work_dir, 'last_checkpoint').is_file():
         raise SystemExit(
@@ -86,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

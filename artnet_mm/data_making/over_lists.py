@@ -26,27 +26,6 @@ SHOWN_FAILURES = 20
 ListsByFile = dict[Path, list[ListLine]]
 
 
-def parse_args(parser: argparse.ArgumentParser, timeout: float) -> argparse.Namespace:
-    """Parse a tool's arguments and those that the tools over lists share."""
-    parser.add_argument(
-        'lists', nargs='+', type=Path, metavar='LIST', help='list of "<path> <label>" lines'
-    )
-    parser.add_argument(
-        '--videos', type=Path, required=True, help='folder that the paths are relative to'
-    )
-    parser.add_argument('--out', type=Path, required=True, help='data root to write')
-    parser.add_argument(
-        '--processes', type=int, default=len(os.sched_getaffinity(0)), help='default: %(default)s'
-    )
-    parser.add_argument(
-        '--timeout', type=float, default=timeout, help='seconds per video; default: %(default)s'
-    )
-    args = parser.parse_args()
-    if args.processes < 1 or args.timeout <= 0:
-        parser.error('--processes and --timeout must be above 0')
-    return args
-
-
 def read_lists(paths: list[Path], videos: Path, out: Path) -> ListsByFile:
     """Read lists whose results go to files of the same names in ``out``.
 
@@ -64,7 +43,7 @@ def read_lists(paths: list[Path], videos: Path, out: Path) -> ListsByFile:
         if other != path:
             raise ValueError(f'{other} and {path} would both be written to {out / path.name}')
         if (out / path.name).exists() and path.samefile(out / path.name):
-            raise ValueError(f'{path} would be overwritten; give another --out than {out}')
+            raise ValueError(f'{path} would be overwritten; give another --out-dir than {out}')
     return lists
 
 
@@ -137,7 +116,7 @@ def keep_settings(out: Path, folder: Path, settings: dict) -> None:
         if other:
             raise ValueError(
                 f'{other} is there already and is not the work of this tool, which has left no '
-                f'{path}: give another --out'
+                f'{path}: give another --out-dir'
             )
         return write_whole(path, f'{json.dumps(settings, indent=2)}\n')
     kept = json.loads(path.read_text(encoding='utf-8'))
@@ -147,7 +126,7 @@ def keep_settings(out: Path, folder: Path, settings: dict) -> None:
         if kept.get(key) != settings.get(key)
     ]
     if differing:
-        raise ValueError(f'{out} was made with {", ".join(differing)}: give another --out')
+        raise ValueError(f'{out} was made with {", ".join(differing)}: give another --out-dir')
 
 
 @contextmanager
@@ -223,7 +202,7 @@ def prepare(
     """Make something of every video, in a data root shaped like that of the videos.
 
     Args:
-        args (Namespace): What :func:`parse_args` gave.
+        args (Namespace): Lists, ``videos``, ``out_dir``, ``processes``, ``timeout``.
         work (Callable): ``work(video, result, **settings)`` makes a file or folder.
         settings (dict): What the results depend on.
         suffix (str): Of the results' names, in place of the videos' own.
@@ -234,16 +213,18 @@ def prepare(
             stopped; with exit code 1, if a video failed.
     """
     start = time.monotonic()
-    folder = args.out / osp.basename(osp.abspath(args.videos))
+    folder = args.out_dir / osp.basename(osp.abspath(args.videos))
     try:
-        lists = read_lists(args.lists, args.videos, args.out)
+        lists = read_lists(args.lists, args.videos, args.out_dir)
         paths = unique_paths(lists)
         check_output_paths(paths, suffix)
         if folder.exists() and folder.samefile(args.videos):
-            raise ValueError(f'--out {args.out} is where the videos are; give another folder')
+            raise ValueError(
+                f'--out-dir {args.out_dir} is where the videos are; give another folder'
+            )
         folder.mkdir(parents=True, exist_ok=True)
         with scratch_folder(folder) as scratch:
-            keep_settings(args.out, folder, settings)
+            keep_settings(args.out_dir, folder, settings)
             make = partial(
                 _make, partial(work, **settings), count, args.videos, folder, scratch, suffix
             )
@@ -252,7 +233,7 @@ def prepare(
         def result(line: ListLine) -> ListLine:
             return ListLine(output_path(line.path, suffix), line.label, results[line.path][0])
 
-        write_lists(lists, args.out, result, failures, 'failed')
+        write_lists(lists, args.out_dir, result, failures, 'failed')
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     there = sum(there for _, there in results.values())

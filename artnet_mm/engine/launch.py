@@ -3,7 +3,6 @@
 import argparse
 import errno
 import gc
-import os
 import re
 from pathlib import Path
 
@@ -21,37 +20,18 @@ from ..splits import select
 _LOST = re.compile(r'gloo/gloo/|NCCL error|ProcessGroup|Connection closed by peer')
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what :func:`load_config` takes."""
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
-    parser.add_argument('--split', help='split of the data set, where it is divided into some')
-    parser.add_argument(
-        '--frames', action='store_true', help='folders of JPEG images instead of videos'
-    )
-    add_cfg_options(parser)
+def parse_options(words: list[str]) -> dict:
+    """``key=value`` words of ``--cfg-options``, read as MMEngine's tools do.
 
-
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options`` to a tool that reads a config."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings to override in the config, as key=value',
-    )
-
-
-def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the arguments of a tool that runs a config in one process or several."""
-    parser.add_argument('--check', action='store_true', help='make all checks, then stop')
-    # torchrun.sh has made them in a process of its own.
-    parser.add_argument('--checked', action='store_true', help=argparse.SUPPRESS)
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    Raises:
+        SystemExit: With one line, if a word has no ``=``.
+    """
+    wrong = next((word for word in words if '=' not in word), None)
+    if wrong:
+        raise SystemExit(f'error: --cfg-options takes key=value, not {wrong!r}')
+    options = argparse.Namespace(cfg_options={})
+    DictAction(['--cfg-options'], 'cfg_options')(argparse.ArgumentParser(), options, words)
+    return options.cfg_options
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -62,14 +42,15 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         SystemExit: With one line, if the config does not offer what is selected.
     """
-    if 'split' in (args.cfg_options or ()):
+    options = parse_options(args.cfg_options)
+    if 'split' in options:
         raise SystemExit('error: --split N chooses the split, not --cfg-options split=N')
     try:
         cfg = select(Config.fromfile(args.config), args.split, args.frames)
     except ValueError as error:
         raise SystemExit(f'error: {error}') from None
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    if options:
+        cfg.merge_from_dict(options)
     cfg.launcher = getattr(args, 'launcher', 'none')
     work_dir = Path('work_dirs', Path(args.config).stem)
     if 'split' in cfg:

@@ -51,7 +51,8 @@ def data(tmp_path) -> Path:
 
 
 def words(data: Path, out: Path) -> list:
-    return ['data/check_videos.py', data / 'list.txt', '--videos', data / 'videos', '--out', out]
+    folders = ['--videos', data / 'videos', '--out-dir', out]
+    return ['data/check_videos.py', data / 'list.txt', *folders]
 
 
 def test_damaged_videos_are_found_and_left_out(data, tmp_path):

@@ -72,7 +72,7 @@ def data(tmp_path_factory) -> Path:
 
 def arguments(data: Path, out: Path) -> list:
     lists = [data / 'train.txt', data / 'test.txt']
-    return ['data/extract_flow.py', *lists, '--videos', data / 'videos', '--out', out]
+    return ['data/extract_flow.py', *lists, '--videos', data / 'videos', '--out-dir', out]
 
 
 @pytest.fixture(scope='module')

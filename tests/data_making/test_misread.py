@@ -18,7 +18,7 @@ def test_videos_that_decord_misreads_are_named_and_no_others(tmp_path):
     lists[0].write_text(''.join(f'{name} 0\n' for name in names))
     lists[1].write_text('right.mp4 0\nalso right.avi 0\n')
     out = tmp_path / 'out'
-    result = run_tool('data/list_misread.py', *lists, '--videos', videos, '--out', out)
+    result = run_tool('data/list_misread.py', *lists, '--videos', videos, '--out-dir', out)
     assert f'{lists[0]}: 4 of 6 videos are misread' in result.stdout
     assert f'{lists[1]}: 0 of 2 videos are misread\n' in result.stdout
     lines = (out / 'all_misread.txt').read_text().splitlines()

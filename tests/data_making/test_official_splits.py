@@ -395,7 +395,7 @@ def load(list_file, num_classes, test_mode=False):
 
 def test_the_tool_writes_lists_that_the_dataset_reads(tmp_path, ucf101):
     out = tmp_path / 'deep/out'
-    result = run_tool('data/build_annotations.py', 'ucf101', '--splits', ucf101, '--out', out)
+    result = run_tool('data/build_annotations.py', 'ucf101', '--splits', ucf101, '--out-dir', out)
     assert 'warning' not in result.stderr
     lists, _ = read_ucf101(ucf101)
     assert lists_in(out).keys() == {'classes.txt', *(f'{name}.txt' for name in lists)}
@@ -410,7 +410,7 @@ def test_the_tool_knows_the_layout_of_kinetics(tmp_path, kinetics):
     for name, entries in lists.items():
         touch(videos / f'videos_{name.split("_")[1]}', *(line.path for line in entries))
     result = run_tool('data/build_annotations.py', 'kinetics400', '--splits', kinetics,
-                      '--videos', videos, '--out', out)  # fmt: skip
+                      '--videos', videos, '--out-dir', out)  # fmt: skip
     assert 'warning: 3 classes, not 400' in result.stderr
     assert lists_in(out).keys() == {'classes.txt', *(f'{name}.txt' for name in lists)}
     assert (out / 'classes.txt').read_text().splitlines() == CLASSES
@@ -424,7 +424,7 @@ def test_the_tool_lists_what_is_there_and_names_what_is_missing(tmp_path, hmdb51
     touch(videos, *(f'sword{path}_{n}.avi' for path in ('/b;c', '_exercise/d') for n in (1, 2, 3)))
     write(out, {'hmdb51_train_split3_missing.txt': 'of an earlier run\n'})
     result = run_tool('data/build_annotations.py', 'hmdb51', '--splits', hmdb51, '--videos', videos,
-                      '--out', out)  # fmt: skip
+                      '--out-dir', out)  # fmt: skip
     (row,) = (line for line in result.stdout.splitlines() if 'train_split2' in line)
     words = [word for word in row.split() if word[0].isalnum()]
     assert words == ['hmdb51_train_split2.txt', '1', '1', '1', 'of', '2']
@@ -441,8 +441,8 @@ def test_the_tool_lists_what_is_there_and_names_what_is_missing(tmp_path, hmdb51
 def test_the_tool_lists_a_folder_of_ones_own(tmp_path):
     videos = tmp_path / 'my videos'
     touch(videos, *(f'tai chi/{i} a.mp4' for i in range(4)), *(f'run/{i}.mov' for i in range(4)))
-    run_tool('data/build_annotations.py', 'folder', '--videos', videos, '--out', tmp_path / 'out',
-             '--test-share', '0.5', '--seed', '3')  # fmt: skip
+    run_tool('data/build_annotations.py', 'folder', '--videos', videos,
+             '--out-dir', tmp_path / 'out', '--test-share', '0.5', '--seed', '3')  # fmt: skip
     lists, _ = read_folder(videos, test_share=0.5, seed=3)
     assert lists_in(tmp_path / 'out').keys() == {'train.txt', 'val.txt', 'classes.txt'}
     assert (tmp_path / 'out/classes.txt').read_text() == 'run\ntai chi\n'
@@ -453,7 +453,7 @@ def test_the_tool_lists_a_folder_of_ones_own(tmp_path):
 
 def test_the_tool_reports_an_error_in_one_line_and_writes_nothing(tmp_path, ucf101):
     result = run_tool('data/build_annotations.py', 'ucf101', '--splits', ucf101, '--videos',
-                      tmp_path / 'nowhere', '--out', tmp_path / 'out', check=False)  # fmt: skip
+                      tmp_path / 'nowhere', '--out-dir', tmp_path / 'out', check=False)  # fmt: skip
     assert result.returncode == 1
     assert result.stderr == f'error: --videos {tmp_path}/nowhere is not a folder\n'
     assert not (tmp_path / 'out').exists()

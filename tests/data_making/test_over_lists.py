@@ -23,7 +23,6 @@ from artnet_mm.data_making.copies import resize, write_copy
 from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.data_making.over_lists import (
     check_output_paths,
-    parse_args,
     prepare,
     read_lists,
 )
@@ -80,7 +79,8 @@ def data(tmp_path) -> Path:
 
 
 def words(data: Path, out: Path) -> list:
-    return ['data/prepare_videos.py', data / 'list.txt', '--videos', data / 'videos', '--out', out]
+    folders = ['--videos', data / 'videos', '--out-dir', out]
+    return ['data/prepare_videos.py', data / 'list.txt', *folders]
 
 
 @pytest.fixture(scope='module')
@@ -192,17 +192,15 @@ def test_odd_sizes_are_refused(data, tmp_path):
 
 
 @pytest.mark.parametrize('option', ['--processes', '--timeout'])
-def test_no_processes_and_no_time_are_refused(option, monkeypatch, capsys):
-    argv = ['tool', 'a.txt', '--videos', 'videos', '--out', 'out', option, '0']
-    monkeypatch.setattr(sys, 'argv', argv)
-    with pytest.raises(SystemExit):
-        parse_args(argparse.ArgumentParser(), timeout=1)
-    assert '--processes and --timeout must be above 0' in capsys.readouterr().err
+def test_no_processes_and_no_time_are_refused(option, tmp_path):
+    result = run_tool(*words(tmp_path, tmp_path / 'out'), option, 0, check=False)
+    assert result.returncode == 2
+    assert '--processes and --timeout must be above 0' in result.stderr
 
 
 def refusal(*lists: Path, videos: Path, out: Path, **settings) -> str:
     """What ``prepare`` says; no work may begin."""
-    args = argparse.Namespace(lists=lists, videos=videos, out=out)
+    args = argparse.Namespace(lists=lists, videos=videos, out_dir=out)
     with pytest.raises(SystemExit) as error:
         prepare(args, work=None, settings=settings)
     return error.value.code
@@ -211,7 +209,7 @@ def refusal(*lists: Path, videos: Path, out: Path, **settings) -> str:
 def test_results_among_the_videos_are_refused(data, tmp_path):
     path = (data / 'list.txt').rename(tmp_path / 'list.txt')
     message = refusal(path, videos=data / 'videos/', out=data)
-    assert message == f'error: --out {data} is where the videos are; give another folder'
+    assert message == f'error: --out-dir {data} is where the videos are; give another folder'
     assert sorted(os.listdir(data)) == ['more.txt', 'videos']
 
 
@@ -222,7 +220,7 @@ def test_other_settings_are_refused_where_there_are_results(data, tmp_path):
     )
     assert message == (
         f'error: {tmp_path} was made with size [4, 2] (now None), gop None (now 8): '
-        'give another --out'
+        'give another --out-dir'
     )
     assert not list(tmp_path.glob('videos/.part*'))
 
@@ -233,7 +231,7 @@ def test_lists_and_folders_are_checked_before_any_work(data, tmp_path):
         read_lists([data / 'none.txt'], folder, out)
     with pytest.raises(FileNotFoundError, match=r'folder of videos .*none does not exist'):
         read_lists(lists, data / 'none', out)
-    with pytest.raises(ValueError, match=r'list\.txt would be overwritten; give another --out'):
+    with pytest.raises(ValueError, match=r'list\.txt would be overwritten; give another --out-dir'):
         read_lists(lists, folder, data / 'videos/..')
     (tmp_path / 'list.txt').write_text('a.mp4 0\n')
     with pytest.raises(ValueError, match=r'would both be written to .*out/list\.txt'):
@@ -276,7 +274,7 @@ def test_frames_are_averaged_where_they_shrink():
 def test_a_folder_that_holds_something_else_is_refused(clips, tmp_path, tool):
     (tmp_path / 'videos_val').mkdir()
     (tmp_path / 'videos_val/up_00000.mp4').write_text('something else')
-    lists = ['--videos', clips / 'videos_val', '--out', tmp_path]
+    lists = ['--videos', clips / 'videos_val', '--out-dir', tmp_path]
     result = run_tool(f'data/{tool}', clips / 'val_list_videos.txt', *lists, check=False)
     assert result.returncode == 1
     assert result.stderr.startswith(f'error: {tmp_path}/videos_val/up_00000.mp4 is there already')

@@ -95,8 +95,9 @@ def test_all_doors_refuse_the_same_lines_for_the_same_reason(listed, tmp_path, m
     with pytest.raises(ValueError) as error:
         dataset_lines(path, test_mode=True)
     errors = [str(error.value)]
+    monkeypatch.syspath_prepend(ROOT / 'tools/data')  # as for a script
     for tool in TOOLS:
-        words = [path, '--videos', tmp_path, '--out', tmp_path / 'out']
+        words = [path, '--videos', tmp_path, '--out-dir', tmp_path / 'out']
         monkeypatch.setattr(sys, 'argv', [tool, *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(f'{ROOT}/tools/data/{tool}.py', run_name='__main__')
@@ -113,7 +114,7 @@ def test_all_doors_refuse_the_same_lines_for_the_same_reason(listed, tmp_path, m
 def test_a_tool_ends_with_one_line_at_a_line_that_training_refuses(listed, tmp_path, tool):
     path = listed('a.mp4 12345678901')
     result = run_tool(
-        f'data/{tool}.py', path, '--videos', tmp_path, '--out', tmp_path / 'out', check=False
+        f'data/{tool}.py', path, '--videos', tmp_path, '--out-dir', tmp_path / 'out', check=False
     )
     assert result.returncode == 1
     assert result.stderr.startswith(f'error: {path}, line 3: expected "<path> <label>", got ')

@@ -44,8 +44,9 @@ def test_pictures_can_be_looked_at_with_any_number_of_classes(num_classes, clips
     dump(dumped, tmp_path / 'scores.pkl')
     names = [f'class number {label}' for label in range(num_classes)]
     (tmp_path / 'classes.txt').write_text('\n'.join(names))
-    words = ['analysis/plot_predictions.py', tmp_path / 'scores.pkl', tmp_path / 'classes.txt']
-    result = run_tool(*words, tmp_path / 'out')
+    words = ['analysis/plot_predictions.py', tmp_path / 'scores.pkl']
+    words += ['--classes', tmp_path / 'classes.txt', '--out-dir', tmp_path / 'out']
+    result = run_tool(*words)
     assert 'Taken for' in result.stdout
     for name in ('confusion', 'per_class', 'clips'):
         picture = matplotlib.image.imread(tmp_path / f'out/{name}.png')

@@ -212,7 +212,7 @@ def test_the_dump_of_another_experiment_is_refused_by_name(dump, classes, tmp_pa
 
 
 def test_tool_says_that_nothing_was_measured(tmp_path):
-    result = run_tool('report.py', tmp_path, '--out', tmp_path / 'new/out')
+    result = run_tool('report.py', tmp_path, '--out-dir', tmp_path / 'new/out')
     assert f'nothing was measured yet: no scores.pkl of an experiment under {tmp_path}' in (
         result.stdout
     )
@@ -241,7 +241,7 @@ def test_tool_reports_what_a_test_has_dumped(clips, tmp_path):
 
     for network in ('c3d_r18_kinetics', 'c3d_r18_kinetics_flow'):
         write(tmp_path / network / 'scores.pkl', right=2, total=8)
-    result = run_tool('report.py', tmp_path, '--out', tmp_path)
+    result = run_tool('report.py', tmp_path, '--out-dir', tmp_path)
     figures = [
         f'{100 * float(re.search(rf"acc/{key}: ([0-9.]+)", tested.stdout)[1]):.1f}'
         for key in ('top1', 'top5', 'avg')

@@ -41,10 +41,10 @@ def data_root(clips, tmp_path_factory):
         (raw / f'trainlist0{split + 1}.txt').write_text(''.join(trained))
         (raw / f'testlist0{split + 1}.txt').write_text('\r\n'.join(tested))
     videos = ['--videos', raw / 'videos']
-    run_tool('data/build_annotations.py', 'ucf101', '--splits', raw, *videos, '--out', raw)
+    run_tool('data/build_annotations.py', 'ucf101', '--splits', raw, *videos, '--out-dir', raw)
     lists = sorted(raw.glob('ucf101_*_split?.txt'))
     root = tmp_path_factory.mktemp('prepared')
-    run_tool('data/prepare_videos.py', *lists, *videos, '--out', root, '--size', 86, 64)
+    run_tool('data/prepare_videos.py', *lists, *videos, '--out-dir', root, '--size', 86, 64)
     return root
 
 
@@ -102,7 +102,7 @@ def test_three_splits_are_trained_and_tested_once_and_their_mean_is_in_the_repor
     assert '$ tools/' not in again
     assert again[again.rindex('┏') :] == table
 
-    run_tool('report.py', tmp_path, '--out', tmp_path)
+    run_tool('report.py', tmp_path, '--out-dir', tmp_path)
     report = (tmp_path / 'report.md').read_text()
     (row,) = (line for line in report.splitlines() if '93.5' in line)
     cells = [cell.strip() for cell in row.split('|')]

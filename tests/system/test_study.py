@@ -59,7 +59,8 @@ def small(study: Path, folder: Path, clips: Path) -> Path:
 def test_a_small_version_of_the_study_runs_through_the_tool(study, clips, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = small(study, tmp_path, clips)
-    command = ['study.py', config, '--seeds', 1, '--jobs', 2, '--results', tmp_path / 'results']
+    command = ['study.py', config, '--seeds', 1, '--processes', 2]
+    command += ['--work-dir', tmp_path / 'results']
     settings = Study(config, tmp_path).settings
     rows = [next(iter(settings['rows'])), 'ARTNet (d), limit 10']
     rows += [row for row, overrides in settings['rows'].items() if 'custom_hooks' in overrides]
@@ -140,7 +141,7 @@ def test_runs_differ_in_their_seed_row_and_condition_only(study):
 def test_what_cannot_work_is_said_before_anything_is_trained(words, message, tmp_path):
     config = tmp_path / 'none.py'
     config.write_text(f"_base_ = ['{ROOT}/configs/study/textures.py']\nstudy = dict(clips=None)\n")
-    result = run_tool('study.py', config, *words, '--results', tmp_path, check=False)
+    result = run_tool('study.py', config, *words, '--work-dir', tmp_path, check=False)
     assert result.returncode == 1
     assert message in result.stderr.replace('\n', ' ')
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -225,6 +226,29 @@ def test_mixed_precision_without_a_gpu_is_refused_in_one_line(clips, tmp_path):
     result = run_tool('train.py', TOY, '--amp', *toy_arguments(clips, tmp_path), check=False)
     assert result.returncode == 1
     assert result.stderr == 'error: AmpOptimWrapper (--amp) needs a GPU, and torch sees none\n'
+
+
+TOOLS = sorted(
+    str(path.relative_to(ROOT / 'tools'))
+    for path in Path(ROOT, 'tools').rglob('*.py')
+    if not path.name.endswith('_arguments.py')
+)
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_is_there_before_anything_is_imported_that_takes_seconds(tool):
+    result = run_tool(tool, '--help', PYTHONPROFILEIMPORTTIME='1')
+    assert result.stdout.startswith('usage: ')
+    imported = set(re.findall(r'\|\s+(\w+)$', result.stderr, re.MULTILINE))
+    assert 'argparse' in imported
+    assert not imported & {'artnet_mm', 'torch', 'numpy', 'mmengine', 'matplotlib', 'rich', 'av'}
+
+
+@pytest.mark.parametrize('word', ['max_iters', 'train_cfg.max_iters:3'])
+def test_an_option_without_a_value_is_refused_in_one_line(word):
+    result = run_tool('train.py', TOY, '--cfg-options', word, check=False)
+    assert result.returncode == 1
+    assert result.stderr == f"error: --cfg-options takes key=value, not '{word}'\n"
 
 
 def test_dump_to_something_else_than_a_pickle_is_refused(tmp_path):

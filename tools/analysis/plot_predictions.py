@@ -1,4 +1,4 @@
-"""Draw what a test dumped: plot_predictions.py DUMP.pkl CLASSES.txt OUT_DIR
+"""Draw what a test dumped: plot_predictions.py DUMP.pkl [--classes FILE] [--out-dir DIR]
 
 Writes ``confusion.png``, ``per_class.png`` and ``per_class.csv``, and ``clips.png``, a sheet of
 videos with what the network said about them; prints which classes are taken for which.
@@ -7,6 +7,20 @@ videos with what the network said about them; prints which classes are taken for
 import argparse
 import csv
 from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('dump', type=Path, help='what tools/test.py --dump wrote')
+    parser.add_argument('--classes', help='file with a class name per line')
+    parser.add_argument('--out-dir', type=Path, help='default: the folder of the dump')
+    parser.add_argument('--rows', type=int, default=10, help='videos on the sheet')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
 
 import matplotlib
 
@@ -115,26 +129,27 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
         figure.savefig(place, dpi=120)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('dump', help='what tools/test.py --dump wrote')
-    parser.add_argument('classes', type=Path, help='names of the classes, one a line')
-    parser.add_argument('out_dir', type=Path)
-    parser.add_argument('--rows', type=int, default=10, help='videos on the sheet')
-    args = parser.parse_args()
-    results = read_dump(args.dump)
-    classes = read_classes(args.classes)
-    args.out_dir.mkdir(parents=True, exist_ok=True)
-    scores, labels = zip(*map(prediction_of, results))
-    draw_confusion(
-        torch.stack(scores), torch.tensor(labels), classes, args.out_dir / 'confusion.png'
-    )
+def main(args: argparse.Namespace) -> None:
+    out_dir = args.out_dir or args.dump.parent
+    try:
+        results = read_dump(args.dump)
+        scores, labels = zip(*map(prediction_of, results))
+        num_classes = len(scores[0])
+        classes = [f'class {label}' for label in range(num_classes)]
+        if args.classes:
+            classes = read_classes(args.classes)
+        if len(classes) != num_classes:
+            raise ValueError(f'{args.classes} names {len(classes)} classes, not {num_classes}')
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+    draw_confusion(torch.stack(scores), torch.tensor(labels), classes, out_dir / 'confusion.png')
     figures = per_class(torch.stack(scores).numpy(), np.array(labels), classes)
-    draw_per_class(figures, args.out_dir / 'per_class.png')
-    write_per_class(figures, args.out_dir / 'per_class.csv')
+    draw_per_class(figures, out_dir / 'per_class.png')
+    write_per_class(figures, out_dir / 'per_class.csv')
     Console().print(Markdown(confused(figures)))
-    draw_clips(results, classes, args.rows, args.out_dir / 'clips.png')
+    draw_clips(results, classes, args.rows, out_dir / 'clips.png')
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -1,7 +1,19 @@
-"""Draw the curves of a training run: plot_training.py WORK_DIR OUT.png"""
+"""Draw the curves of a training run: plot_training.py WORK_DIR [--out FILE.png]"""
 
 import argparse
 from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('work_dir', type=Path)
+    parser.add_argument('--out', type=Path, help='default: training.png in the work dir')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
 
 import matplotlib
 
@@ -12,11 +24,7 @@ from artnet_mm.files import whole_file
 import matplotlib.pyplot as plt
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dir', type=Path)
-    parser.add_argument('out', type=Path)
-    args = parser.parse_args()
+def main(args: argparse.Namespace) -> None:
     try:
         records = read_scalars(args.work_dir)
     except FileNotFoundError as error:
@@ -35,9 +43,9 @@ def main() -> None:
     for axes in (losses, accuracies):
         axes.legend()
         axes.grid(alpha=0.3)
-    with whole_file(args.out) as place:
+    with whole_file(args.out or args.work_dir / 'training.png') as place:
         figure.savefig(place, dpi=120)
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -1,4 +1,4 @@
-"""Write the lists that the configs read: build_annotations.py DATASET ... --out DIR
+"""Write the lists that the configs read: build_annotations.py DATASET ... --out-dir DIR
 
 From the official split files of Kinetics-400, UCF101 or HMDB51, or (``folder``) from
 one's own folder with a folder of videos for each class.
@@ -8,20 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from artnet_mm.data_making.official_splits import (
-    ListsByName,
-    keep_existing,
-    read_folder,
-    read_hmdb51,
-    read_kinetics400,
-    read_ucf101,
-    write_lists,
-)
-
-from rich.console import Console
-from rich.table import Table
-
-READERS = {'kinetics400': read_kinetics400, 'ucf101': read_ucf101, 'hmdb51': read_hmdb51}
+OFFICIAL = ('kinetics400', 'ucf101', 'hmdb51')
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +16,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     datasets = parser.add_subparsers(dest='dataset', required=True)
-    for dataset in READERS:
+    for dataset in OFFICIAL:
         official = datasets.add_parser(dataset)
         official.add_argument(
             '--splits', type=Path, required=True, help='folder of the official split files'
@@ -49,8 +36,28 @@ def parse_args() -> argparse.Namespace:
     )
     own.add_argument('--seed', type=int, default=0, help='of the choice of these')
     for subparser in datasets.choices.values():
-        subparser.add_argument('--out', type=Path, required=True, help='folder for the lists')
+        subparser.add_argument('--out-dir', type=Path, required=True, help='folder for the lists')
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
+from artnet_mm.data_making.official_splits import (
+    ListsByName,
+    keep_existing,
+    read_folder,
+    read_hmdb51,
+    read_kinetics400,
+    read_ucf101,
+    write_lists,
+)
+
+from rich.console import Console
+from rich.table import Table
+
+READERS = dict(zip(OFFICIAL, (read_kinetics400, read_ucf101, read_hmdb51)))
 
 
 def build(args: argparse.Namespace) -> tuple[ListsByName, list[str], dict[str, list[str]]]:
@@ -68,12 +75,11 @@ def build(args: argparse.Namespace) -> tuple[ListsByName, list[str], dict[str, l
     return lists, classes, missing
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     try:
         with Console(stderr=True).status('reading the splits and looking for the videos'):
             lists, classes, missing = build(args)
-        write_lists(args.out, lists, classes, missing)
+        write_lists(args.out_dir, lists, classes, missing)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     if args.dataset == 'kinetics400' and len(classes) != 400:
@@ -90,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

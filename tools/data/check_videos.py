@@ -1,6 +1,6 @@
-"""Decode every frame of all videos of lists: check_videos.py LIST... --videos DIR --out DIR
+"""Decode every frame of all videos of lists: check_videos.py LIST... --videos DIR --out-dir DIR
 
-Writes to --out each list without the videos that are broken and, where there are
+Writes to --out-dir each list without the videos that are broken and, where there are
 some, <list>_broken.txt with the reasons; says of which kinds the others are and how their
 frames are found. What can be decoded is kept in
 <videos>_checked.txt and not decoded again unless the file changes.
@@ -13,9 +13,22 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+from list_arguments import parse_list_args
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    return parse_list_args(parser, timeout=600)
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before the imports below, which take seconds
+
+
 from artnet_mm.data_making.copies import check_video
 from artnet_mm.data_making.over_lists import (
-    parse_args,
     read_lists,
     report,
     unique_paths,
@@ -37,16 +50,12 @@ def state(videos: Path, path: str) -> str:
     return f'{path}\t{status.st_size}\t{status.st_mtime_ns}'
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    args = parse_args(parser, timeout=600)
+def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
-    journal = args.out / f'{osp.basename(osp.abspath(args.videos))}_checked.txt'
+    journal = args.out_dir / f'{osp.basename(osp.abspath(args.videos))}_checked.txt'
     try:
-        lists = read_lists(args.lists, args.videos, args.out)
-        args.out.mkdir(parents=True, exist_ok=True)
+        lists = read_lists(args.lists, args.videos, args.out_dir)
+        args.out_dir.mkdir(parents=True, exist_ok=True)
         states = {path: state(args.videos, path) for path in unique_paths(lists)}
         with journal.open('a+', encoding='utf-8', errors='replace', buffering=1) as file:
             file.seek(0)
@@ -62,7 +71,7 @@ def main() -> None:
                 args.timeout,
                 on_success=lambda path, _: file.write(f'{states[path]}\n'),
             )
-        write_lists(lists, args.out, lambda line: line, failures, 'broken')
+        write_lists(lists, args.out_dir, lambda line: line, failures, 'broken')
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     for kind, count in Counter(kinds.values()).most_common():
@@ -72,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -1,0 +1,39 @@
+"""Arguments of the tools that run a config."""
+
+import argparse
+import os
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``artnet_mm.engine.launch.load_config`` takes."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument('--split', help='split of the data set, where it is divided into some')
+    parser.add_argument(
+        '--frames', action='store_true', help='folders of JPEG images instead of videos'
+    )
+    add_cfg_options(parser)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options`` to a tool that reads a config."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings to override in the config',
+    )
+
+
+def parse_run_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the arguments of a tool that runs a config in one process or several."""
+    parser.add_argument('--check', action='store_true', help='make all checks, then stop')
+    # torchrun.sh has made them in a process of its own.
+    parser.add_argument('--checked', action='store_true', help=argparse.SUPPRESS)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
