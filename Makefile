@@ -38,4 +38,5 @@ test: lint $(VENV)/other/.installed
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/other" $(BIN)/python -m pytest --quiet \
 		tests/test_version.py tests/system/test_configs.py tests/checks/test_checks.py \
-		-k 'test_version or (configs and not leaf_trains) or a_run_that_can_start'
+		tests/system/test_restart.py \
+		-k 'test_version or (configs and not leaf_trains) or can_start or killed_again_and_again'

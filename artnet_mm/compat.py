@@ -201,6 +201,17 @@ def find_models_in_inferencer() -> None:
     ActionRecogInferencer._load_model_from_metafile = _load_model_from_metafile
 
 
+def prediction(scores: torch.Tensor, label: int) -> dict:
+    """What :func:`prediction_of` reads, of a tested sample with scores (num_classes,)."""
+    from mmaction.structures import ActionDataSample
+
+    sample = ActionDataSample()
+    # mmaction2 1.2 and 1.1 name the methods differently.
+    (getattr(sample, 'set_pred_score', None) or sample.set_pred_scores)(scores)
+    (getattr(sample, 'set_gt_label', None) or sample.set_gt_labels)(label)
+    return sample.to_dict()
+
+
 def prediction_of(sample: dict) -> tuple[torch.Tensor, int]:
     """Scores (num_classes,) and label of a tested sample, as a dict.
 

@@ -19,7 +19,7 @@ ROOT = _installed if _installed.is_dir() else Path(__file__).parents[1]
 # (CVE-2025-32434). mmaction2 1.2 wants mmcv < 2.2, and 1.1 wants mmcv < 2.1.
 REQUIREMENTS = {
     'torch': (('torch',), '>=2.6,<3'),
-    'mmengine': (('mmengine', 'mmengine-lite'), '>=0.10.4,<1'),
+    'mmengine': (('mmengine', 'mmengine-lite', 'onedl-mmengine'), '>=0.10.4,<1'),
     'mmcv': (('mmcv', 'mmcv-lite'), '>=2.0.1,<2.2'),
     'mmaction2': (('mmaction2',), '>=1.1,<1.3'),
 }

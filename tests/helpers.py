@@ -125,7 +125,8 @@ def run_tool(*command: object, check: bool = True, **env: str) -> subprocess.Com
     if words[0].endswith('.py'):
         words.insert(0, sys.executable)
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    own = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'PATH': path, 'PORT': free_port()}
+    packages = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH'))))
+    own = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': packages, 'PATH': path, 'PORT': free_port()}
     result = subprocess.run(
         words, env={**os.environ, **own, **env}, capture_output=True, text=True, timeout=900
     )

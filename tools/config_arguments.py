@@ -3,6 +3,9 @@
 import argparse
 import os
 
+DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
+"""Of files with scores: plain arrays, or pickles as MMEngine writes them."""
+
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``artnet_mm.engine.launch.load_config`` takes."""

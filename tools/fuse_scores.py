@@ -6,6 +6,8 @@ The dumps of tools/test.py --dump are joined by video.
 import argparse
 from pathlib import Path
 
+from config_arguments import DUMP_SUFFIXES
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -27,8 +29,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('two or more different dumps are fused')
     if len(args.dumps) > 2 and (args.sweep or not args.weights):
         parser.error('more than two dumps need --weights, and have no --sweep')
-    if args.out and args.out.suffix not in ('.pkl', '.pickle'):
-        parser.error(f'--out writes a .pkl or .pickle file, not {args.out}')
+    if args.out and args.out.suffix not in DUMP_SUFFIXES:
+        parser.error(f'--out writes a {", ".join(DUMP_SUFFIXES)} file, not {args.out}')
     return args
 
 

@@ -1,9 +1,9 @@
-"""Test a checkpoint: tools/test.py CONFIG CHECKPOINT [--dump [FILE.pkl]] ..."""
+"""Test a checkpoint: tools/test.py CONFIG CHECKPOINT [--dump [FILE]] ..."""
 
 import argparse
 from pathlib import Path
 
-from config_arguments import add_config_arguments, parse_run_args
+from config_arguments import DUMP_SUFFIXES, add_config_arguments, parse_run_args
 
 
 def parse_args() -> argparse.Namespace:
@@ -15,8 +15,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const=True,
         type=Path,
-        help='keep the scores of every video in a pickle file; without a name in scores.pkl of '
-        'the work dir, where tools/report.py finds it',
+        help='keep the scores of every video, as MMEngine does (.pkl) or as plain arrays (.npz); '
+        'without a name in scores.pkl of the work dir, where tools/report.py finds it',
     )
     parser.add_argument(
         '--deploy', action='store_true', help='fold BN layers first: the same scores in less time'
@@ -27,8 +27,8 @@ def parse_args() -> argparse.Namespace:
         help='go on past videos that cannot be read, count them as wrong and list them',
     )
     args = parse_run_args(parser)
-    if args.dump and args.dump is not True and args.dump.suffix not in ('.pkl', '.pickle'):
-        parser.error(f'--dump writes a .pkl or .pickle file, not {args.dump}')
+    if args.dump and args.dump is not True and args.dump.suffix not in DUMP_SUFFIXES:
+        parser.error(f'--dump writes a {", ".join(DUMP_SUFFIXES)} file, not {args.dump}')
     return args
 
 
@@ -39,6 +39,7 @@ if __name__ == '__main__':
 from artnet_mm.checks import check_config, show_checks
 from artnet_mm.checks.config import leaves
 from artnet_mm.engine.launch import load_config, run_config
+from artnet_mm.evaluation.dumps import read_dump, write_arrays
 from artnet_mm.files import aside
 
 DATALOADERS = ('test_dataloader',)
@@ -56,7 +57,8 @@ def main(args: argparse.Namespace) -> None:
         dump = Path(cfg.work_dir, 'scores.pkl') if args.dump is True else args.dump
         evaluators = cfg.test_evaluator
         evaluators = [evaluators] if isinstance(evaluators, dict) else list(evaluators)
-        dumper = dict(type='DumpResults', out_file_path=str(aside(dump)))
+        unfinished = aside(dump).with_suffix('.pkl')
+        dumper = dict(type='DumpResults', out_file_path=str(unfinished))
         cfg.test_evaluator = [*evaluators, dumper]
     if args.check:
         show_checks(cfg, DATALOADERS)
@@ -65,7 +67,11 @@ def main(args: argparse.Namespace) -> None:
     if args.dump:
         dump.parent.mkdir(parents=True, exist_ok=True)
     if run_config(cfg, 'test') and args.dump:
-        aside(dump).replace(dump)
+        if dump.suffix == '.npz':
+            write_arrays(read_dump(unfinished), dump)
+            unfinished.unlink()
+        else:
+            unfinished.replace(dump)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmaction.registry import DATASETS, MODELS
+from mmaction.engine.optimizers import LearningRateDecayOptimizerConstructor
+from mmaction.registry import DATASETS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.logging import MMLogger
@@ -128,7 +129,8 @@ def check_settings(cfg: Config) -> None:
 
     Raises:
         OSError: If the checkpoint is missing or cannot be had.
-        ValueError: If it was trained on another split, or a setting needs GPUs.
+        ValueError: If it was trained on another split, or a setting needs GPUs or another
+            network.
         RuntimeError: If it cannot be loaded.
     """
     checkpoint = osp.expanduser(cfg.get('load_from') or '')
@@ -137,9 +139,16 @@ def check_settings(cfg: Config) -> None:
     if checkpoint and '://' not in checkpoint:
         meta = checkpoints.load_whole(Path(checkpoint)).get('meta') or {}
         refuse_other_splits(meta, cfg)
-    optim_wrapper = (cfg.get('optim_wrapper') or {}).get('type')
+    optim_wrapper = cfg.get('optim_wrapper') or {}
+    constructor = dict(type=optim_wrapper.get('constructor'))
+    if builds(constructor, OPTIM_WRAPPER_CONSTRUCTORS, LearningRateDecayOptimizerConstructor):
+        raise ValueError(
+            "optim_wrapper.constructor: MMAction2's layer-wise decay knows ViT and MViT only, and "
+            'no BN; stages have their own rates by optim_wrapper.paramwise_cfg, such as '
+            "custom_keys={'backbone.stem': dict(lr_mult=0.1)}"
+        )
     if not torch.cuda.is_available():
-        if optim_wrapper == 'AmpOptimWrapper':
+        if optim_wrapper.get('type') == 'AmpOptimWrapper':
             raise ValueError('AmpOptimWrapper (--amp) needs a GPU, and torch sees none')
         if cfg.get('sync_bn') and cfg.get('launcher', 'none') != 'none':
             raise ValueError('sync_bn needs a GPU per process, and torch sees none')

@@ -114,6 +114,7 @@ class RestartableSampler(InfiniteSampler):
 
     Attributes:
         start (int): Samples of all processes to leave out.
+        skipped (bool): Whether a loop has asked for that, and will ask for no seen batch.
 
     Raises:
         ValueError: If ``stratified`` is to go without ``shuffle``, or the data set has no
@@ -121,6 +122,7 @@ class RestartableSampler(InfiniteSampler):
     """
 
     start = 0
+    skipped = False
 
     def __init__(self, *args, stratified: bool = False, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
@@ -148,6 +150,10 @@ class RestartableSampler(InfiniteSampler):
         generator = torch.Generator().manual_seed(self.seed)
         while True:
             yield from stratified_order(labels, generator).tolist()
+
+    def skip(self, num_samples: int) -> None:
+        """As the loop of onedl-mmengine asks before it iterates; ``start`` says how many."""
+        self.skipped = True
 
     def __iter__(self) -> Iterator[SeededIndex]:
         """Indices of this process, of the samples from ``start`` on."""

@@ -29,7 +29,8 @@ class _UnseenBatches:
     """A training loop's data loader, which starts when the first batch is asked for.
 
     MMEngine's loop starts the workers before it knows where it resumes, and asks for
-    every batch that was seen, which is thrown away: it gets None for these.
+    every batch that was seen, which is thrown away: it gets None for these. That of
+    onedl-mmengine has the sampler skip them.
     """
 
     def __init__(self, loop: 'RestartableTrainLoop', loader: DataLoader) -> None:
@@ -54,7 +55,7 @@ class _UnseenBatches:
                 )
             state = dict(sampler_seed=sampler.seed, samples_seen=sampler.start, samples=there)
             runner.message_hub.update_info_dict(state)
-            yield from repeat(None, self._loop.iter)
+            yield from repeat(None, 0 if sampler.skipped else self._loop.iter)
         yield from self._loader
 
 

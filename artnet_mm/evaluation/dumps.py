@@ -1,4 +1,4 @@
-"""Dumps of scores, which MMEngine writes as pickles, read without executing what they say."""
+"""Dumps of scores: plain arrays, or MMEngine's pickles, read without executing what they say."""
 
 import io
 import pickle
@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from ..compat import prediction, prediction_of
+from ..files import whole_file
 
 
 def _load_storage(data: bytes) -> object:
@@ -57,6 +60,37 @@ class _Unpickler(pickle.Unpickler):
         return ALLOWED[module, name]
 
 
+NAMES = ('video_id', 'filename', 'frame_dir')
+"""What names a video in a sample."""
+
+
+def write_arrays(samples: list[dict], file: str | Path) -> None:
+    """Write samples as arrays of numbers and text, for NumPy, which has no need of pickles.
+
+    ``scores`` (N, num_classes), ``labels`` (N,), and the names of the N videos under those
+    of ``NAMES`` that the samples have.
+    """
+    scores, labels = zip(*map(prediction_of, samples))
+    arrays: dict[str, Any] = {
+        name: np.array([str(sample[name]) for sample in samples])
+        for name in NAMES
+        if all(name in sample for sample in samples)
+    }
+    arrays |= dict(scores=torch.stack(scores).numpy(), labels=np.array(labels))
+    with whole_file(file) as place:
+        np.savez(place, **arrays)
+
+
+def _read_arrays(data: bytes) -> list[dict]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        scores, labels = torch.from_numpy(arrays['scores']), arrays['labels'].tolist()
+        samples = [prediction(*sample) for sample in zip(scores, labels)]
+        for name in set(NAMES) & set(arrays):
+            for sample, video in zip(samples, arrays[name].tolist()):
+                sample[name] = video
+    return samples
+
+
 def read_dump(file: str | Path) -> list[dict]:
     """Read the samples that ``tools/test.py --dump`` wrote; nothing in the file is executed.
 
@@ -66,7 +100,8 @@ def read_dump(file: str | Path) -> list[dict]:
     """
     data = Path(file).read_bytes()
     try:
-        samples = _Unpickler(io.BytesIO(data)).load()
+        zipped = data.startswith(b'PK')
+        samples = _read_arrays(data) if zipped else _Unpickler(io.BytesIO(data)).load()
     except Exception as error:  # unpickling strange bytes raises nearly anything
         raise ValueError(f'{file} is not a dump of scores: {error}') from None
     if not isinstance(samples, list) or not samples:

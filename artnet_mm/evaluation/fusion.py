@@ -5,13 +5,12 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import torch
-from mmaction.structures import ActionDataSample
 from mmengine.fileio import dump
 from scipy.special import log_softmax, logsumexp
 
-from ..compat import prediction_of
+from ..compat import prediction, prediction_of
 from ..files import whole_file
-from .dumps import read_dump
+from .dumps import read_dump, write_arrays
 from .metrics import VideoAccuracy
 
 Scores = dict[str, tuple[np.ndarray, int]]
@@ -64,14 +63,13 @@ def read_scores(file: str | Path) -> Scores:
 
 
 def write_scores(scores: Scores, file: str | Path) -> None:
-    """Write scores as ``tools/test.py --dump`` does, the whole file or none."""
-    samples = []
-    for video, (values, label) in scores.items():
-        sample = ActionDataSample(metainfo=dict(video_id=video))
-        # mmaction2 1.2 and 1.1 name the methods differently.
-        (getattr(sample, 'set_pred_score', None) or sample.set_pred_scores)(torch.tensor(values))
-        (getattr(sample, 'set_gt_label', None) or sample.set_gt_labels)(label)
-        samples.append(sample.to_dict())
+    """Write scores as ``tools/test.py --dump`` does, by the suffix; the whole file or none."""
+    samples = [
+        dict(video_id=video, **prediction(torch.tensor(values), label))
+        for video, (values, label) in scores.items()
+    ]
+    if Path(file).suffix == '.npz':
+        return write_arrays(samples, file)
     with whole_file(file) as place:
         dump(samples, place, file_format='pkl')
 

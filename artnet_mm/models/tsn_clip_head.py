@@ -30,7 +30,8 @@ class TSNClipHead(I3DHead):
         kwargs: Arguments of :class:`I3DHead`.
 
     Raises:
-        ValueError: If a batch's clips do not divide evenly among its samples.
+        ValueError: If the loss has not a weight for each class, or a batch's clips do not
+            divide evenly among its samples.
     """
 
     def __init__(
@@ -41,7 +42,14 @@ class TSNClipHead(I3DHead):
         average_clips: str = 'score',
         **kwargs,
     ) -> None:
+        if isinstance(kwargs.get('topk'), list):  # as --cfg-options and JSON have it
+            kwargs['topk'] = tuple(kwargs['topk'])
         super().__init__(num_classes, in_channels, average_clips=average_clips, **kwargs)
+        weights = getattr(self.loss_cls, 'class_weight', None)
+        if weights is not None and len(weights) != num_classes:
+            raise ValueError(
+                f'loss_cls.class_weight has {len(weights)} weights for {num_classes} classes'
+            )
         consensus = dict(consensus or dict(type='AvgConsensus'))
         if consensus['type'] == 'AvgConsensus':  # upstream does not register it
             consensus['type'] = AvgConsensus

@@ -114,6 +114,16 @@ def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
         ),
         ({'load_from': 'no.pth'}, 'settings', 'checkpoint no.pth does not exist'),
         ({'sync_bn': 'torch', 'launcher': 'pytorch'}, 'settings', 'sync_bn needs a GPU'),
+        (
+            {'optim_wrapper.constructor': 'LearningRateDecayOptimizerConstructor'},
+            'settings',
+            'stages have their own rates by optim_wrapper.paramwise_cfg',
+        ),
+        (
+            {'model.cls_head.loss_cls': dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0])},
+            'network',
+            'class_weight has 2 weights for 10 classes',
+        ),
     ],
 )
 def test_what_cannot_work_is_told_where_it_is(findings, options, subject, message):

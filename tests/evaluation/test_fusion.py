@@ -7,9 +7,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from mmengine.fileio import dump, load
+from mmengine.fileio import dump
 
 from artnet_mm.compat import prediction_of
+from artnet_mm.evaluation.dumps import read_dump
 from artnet_mm.evaluation.fusion import accuracy, fuse, read_scores, write_scores
 
 from ..helpers import labelled, run_tool
@@ -239,16 +240,32 @@ def test_a_dump_that_would_execute_something_is_refused_by_name(hidden, tmp_path
     assert canary.exists()
 
 
-def test_written_scores_are_a_dump_again(tmp_path):
+@pytest.mark.parametrize('suffix', ['.pkl', '.npz'])
+def test_written_scores_are_a_dump_again(tmp_path, suffix):
+    out = tmp_path / f'out{suffix}'
     scores = {**scores_of(RGB), 'z': (np.array([0.1, 0.2, 0.3]), -1)}
-    write_scores(scores, tmp_path / 'out.pkl')
-    again = read_scores(tmp_path / 'out.pkl')
+    write_scores(scores, out)
+    again = read_scores(out)
     check(again, {video: values for video, (values, _) in scores.items()})
     assert [label for _, label in again.values()] == [0, 2, 1, -1]
-    first = load(tmp_path / 'out.pkl')[0]
+    first = read_dump(out)[0]
     assert first.keys() == sample_of([0, 1], 0, video_id='a').keys()
     assert prediction_of(first)[0].tolist() == [2, 0, 1]
-    assert [file.name for file in tmp_path.iterdir()] == ['out.pkl']
+    assert [file.name for file in tmp_path.iterdir()] == [out.name]
+
+
+def test_arrays_hold_numbers_and_text_alone(tmp_path):
+    """They can be read where pickles are not allowed, and pickles in them are refused."""
+    write_scores(scores_of(RGB), tmp_path / 'out.npz')
+    with np.load(tmp_path / 'out.npz', allow_pickle=False) as arrays:
+        assert {name: array.dtype.kind for name, array in arrays.items()} == {
+            'video_id': 'U', 'scores': 'f', 'labels': 'i'
+        }  # fmt: skip
+    np.savez(tmp_path / 'bad.npz', scores=np.array([[1.0]]), labels=np.array([{}]))
+    for name in ('bad.npz', 'none.npz'):
+        np.savez(tmp_path / 'none.npz', other=np.zeros(1))
+        with pytest.raises(ValueError, match=rf'{name} is not a dump of scores'):
+            read_scores(tmp_path / name)
 
 
 @pytest.fixture
@@ -320,7 +337,7 @@ def test_tool_fuses_unlabeled_videos_only_to_keep_them(dumps):
         ('a.pkl a.pkl', 'two or more different dumps'),
         ('a.pkl b.pkl c.pkl', 'more than two dumps need --weights'),
         ('a.pkl b.pkl c.pkl --weights 1 1 1 --sweep', 'have no --sweep'),
-        ('a.pkl b.pkl --out fused.csv', '.pkl or .pickle file, not fused.csv'),
+        ('a.pkl b.pkl --out fused.csv', '.npz, .pkl, .pickle file, not fused.csv'),
     ],
 )
 def test_tool_refuses_what_it_cannot_do(words, error):

@@ -139,6 +139,19 @@ def test_views_that_do_not_divide_among_the_samples_are_refused(method, num_scor
         getattr(head(), method)(torch.rand(num_scores, CLASSES), samples)
 
 
+def test_topk_may_be_a_list_as_on_the_command_line():
+    scores, _, samples = batch(2, 1)
+    figures = [head(topk=topk).loss_by_feat(scores, samples) for topk in ([1, 3], (1, 3))]
+    assert figures[0].keys() == figures[1].keys() >= {'top1_acc', 'top3_acc'}
+
+
+def test_a_loss_with_weights_for_other_classes_is_refused():
+    loss = dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r'class_weight has 2 weights for 7 classes'):
+        head(loss_cls=loss)
+    head(loss_cls={**loss, 'class_weight': CLASSES * [0.5]})
+
+
 def test_a_head_for_other_channels_than_the_backbone_gives_is_refused():
     backbone = dict(type='ARTNet', base_channels=8)
     cfg = dict(type='ClipRecognizer3D', backbone=backbone)

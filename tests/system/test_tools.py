@@ -11,6 +11,7 @@ import torch
 from mmengine.fileio import load
 
 from artnet_mm.compat import prediction_of
+from artnet_mm.evaluation.dumps import read_dump
 
 from ..helpers import ROOT, as_arguments, free_port, run_tool, settled_toy, tiny_options
 
@@ -135,10 +136,11 @@ def test_deploy_gives_the_scores_of_the_trained_form(clips, tmp_path):
     torch.save({'state_dict': settled_toy().state_dict()}, tmp_path / 'settled.pth')
     scores = []
     for flags in ([], ['--deploy']):
-        dump = tmp_path / f'scores{len(flags)}.pkl'
+        dump = tmp_path / ('deployed.npz' if flags else 'scores.pkl')
         arguments = [*flags, '--dump', dump, *toy_arguments(clips, tmp_path)]
         run_tool('test.py', TOY, tmp_path / 'settled.pth', *arguments)
-        scores.append(torch.stack([prediction_of(sample)[0] for sample in load(dump)]))
+        scores.append(torch.stack([prediction_of(sample)[0] for sample in read_dump(dump)]))
+    assert [path.name for path in tmp_path.glob('deployed*')] == ['deployed.npz']
     before, after = scores
     assert before.isfinite().all() and not torch.equal(before, after)
     assert (after - before).abs().max() <= 1e-5 * before.abs().max()
@@ -254,7 +256,7 @@ def test_an_option_without_a_value_is_refused_in_one_line(word):
 def test_dump_to_something_else_than_a_pickle_is_refused(tmp_path):
     result = run_tool('test.py', TOY, 'x.pth', '--dump', tmp_path / 'scores.csv', check=False)
     assert result.returncode == 2
-    assert '.pkl' in result.stderr
+    assert '.npz, .pkl, .pickle file, not' in result.stderr
 
 
 def test_more_gpus_than_there_are_are_refused_in_one_line(tmp_path):
