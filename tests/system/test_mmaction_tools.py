@@ -1,12 +1,9 @@
 """MMAction2's own tools, which come with its package, on the configs of this project."""
 
 import json
-import os
 import pickle
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import mmaction
@@ -33,14 +30,6 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def run(tool: str, *words: object) -> str:
-    command = [sys.executable, TOOLS / tool, *words]
-    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    result = subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout
-
-
 @pytest.mark.parametrize(
     'name, shape',
     [
@@ -52,7 +41,7 @@ def run(tool: str, *words: object) -> str:
 )
 def test_get_flops_counts_what_the_model_zoo_says(name, shape):
     config = ROOT / f'configs/{name}.py'
-    said = run('analysis_tools/get_flops.py', config, '--shape', *shape)
+    said = run_tool(TOOLS / 'analysis_tools/get_flops.py', config, '--shape', *shape).stdout
     counted = count(Config.fromfile(config))
     flops, unit = re.search(r'Flops: ([\d.]+)([GT])', said).groups()
     assert float(flops) * {'G': 1e9, 'T': 1e12}[unit] == pytest.approx(counted['FLOPs'], rel=0.01)
@@ -68,13 +57,13 @@ def test_confusion_matrix_and_metrics_of_a_checkpoint_and_a_dump(checkpoint, cli
     matrices = []
     for source in (checkpoint, dump):
         words = [TOY, source, '--out', out, '--cfg-options', *options]
-        run('analysis_tools/confusion_matrix.py', *words)
+        run_tool(TOOLS / 'analysis_tools/confusion_matrix.py', *words)
         matrices.append(torch.as_tensor(pickle.loads(out.read_bytes())))
     videos = len((clips / 'val_list_videos.txt').read_text().splitlines())
     assert matrices[0].shape == (10, 10)
     assert matrices[0].sum() == videos
     assert torch.equal(*matrices)
-    said = run('analysis_tools/eval_metric.py', TOY, dump)
+    said = run_tool(TOOLS / 'analysis_tools/eval_metric.py', TOY, dump).stdout
     top1 = float(re.search(r"'acc/top1': (?:np.float64\()?([\d.]+)", said)[1])
     assert top1 == pytest.approx(float(matrices[0].trace()) / videos)
 
