@@ -14,14 +14,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from artnet_mm.data_making.motion_clips import motion_clip
-from artnet_mm.splits import select
+from artnet_mm.selections import select
 
 ROOT = Path(__file__).parents[1]
 
 
 # Channels of the features with 8 base channels; these two have no such option.
 FULL_SIZE = {'c3d_vgg11_kinetics': 4096, 'tsn_r50_kinetics': 2048}
-FEATURES = {'i3d_r50_kinetics': 256, **FULL_SIZE}
+BOTTLENECKS = ('i3d_r50_kinetics', 'artnet_r50_d_kinetics', 'artnet_r101_d_kinetics')
+FEATURES = {**dict.fromkeys(BOTTLENECKS, 256), **FULL_SIZE}
 
 
 def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 25) -> dict:

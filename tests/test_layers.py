@@ -10,7 +10,7 @@ from .helpers import ROOT
 PACKAGE = ROOT / 'artnet_mm'
 LAYERS = [
     {'version', 'files', 'views'},
-    {'compat', 'checkpoints', 'splits'},
+    {'compat', 'checkpoints', 'selections'},
     {'models', 'datasets'},
     {'evaluation', 'zoo'},
     {'engine'},
@@ -19,7 +19,7 @@ LAYERS = [
     {'study', 'benchmark'},
 ]
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
-NEED_TORCH_ALONE = ['units', 'artnet', 'square_pool', 'fused', 'deploy']
+NEED_TORCH_ALONE = ['units', 'blocks', 'artnet', 'square_pool', 'fused', 'deploy']
 FILES = sorted(PACKAGE.rglob('*.py'))
 
 

@@ -15,7 +15,15 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--frames', action='store_true', help='folders of JPEG images instead of videos'
     )
+    parser.add_argument('--size', type=_positive, help='side of the views, in pixels')
+    parser.add_argument('--clip-len', type=_positive, help='frames of a clip')
     add_cfg_options(parser)
+
+
+def _positive(word: str) -> int:
+    if (number := int(word)) < 1:
+        raise ValueError
+    return number
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from .. import checkpoints
 from ..datasets.clip_datasets import ClipDataset, lists_in
 from ..models import ClipPreprocessor, ClipRecognizer2D, ClipRecognizer3D
-from ..splits import refuse_other_splits
+from ..selections import refuse_other_splits
 from ..zoo import hub
 from .findings import CheckedRun, Doubtful, arrays, check, in_words
 

@@ -12,7 +12,7 @@ from textwrap import shorten
 
 from ..datasets.lists import ListLine, format_classes, format_list, read_lines, read_text
 from ..files import write_whole
-from ..splits import OFFICIAL_SPLITS
+from ..selections import OFFICIAL_SPLITS
 
 ListsByName = dict[str, list[ListLine]]
 Annotations = tuple[ListsByName, list[str]]  # and the names of the classes, by label

@@ -9,7 +9,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from ..models.deploy import switch_to_deploy
 from ..models.loading import Fit, is_deployed, shortened
-from ..splits import refuse_other_splits, splits_of, trained_on
+from ..selections import refuse_other_splits, splits_of, trained_on
 
 
 @HOOKS.register_module()

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from .. import checkpoints, compat
 from ..datasets import lists
-from ..splits import select
+from ..selections import select
 
 # What gloo and NCCL say of a process that ended or hangs.
 _LOST = re.compile(r'gloo/gloo/|NCCL error|ProcessGroup|Connection closed by peer')
@@ -46,7 +46,9 @@ def load_config(args: argparse.Namespace) -> Config:
     if 'split' in options:
         raise SystemExit('error: --split N chooses the split, not --cfg-options split=N')
     try:
-        cfg = select(Config.fromfile(args.config), args.split, args.frames)
+        cfg = select(
+            Config.fromfile(args.config), args.split, args.frames, args.size, args.clip_len
+        )
     except ValueError as error:
         raise SystemExit(f'error: {error}') from None
     if options:

@@ -4,17 +4,15 @@ It needs torch alone; ``backbone.py`` is the same network as MMAction2's registr
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
-from .deploy import fold
+from .blocks import DEPTHS
 from .units import UNITS, Norm, build_norm
 
 C2D, C3D = ('SpatialConv3d', 'SpatialConv3d'), ('Conv3d', 'Conv3d')
@@ -75,120 +73,21 @@ def _unit_maker(unit: str | dict, find: Callable[[str], type | None], **shared) 
     return partial(layer, bias=False, **{**{name: shared[name] for name in taken}, **cfg})
 
 
-@contextmanager
-def _keep_statistics(module: nn.Module) -> Iterator[None]:
-    """Let BN layers move copies of their running statistics."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    kept = [(norm, name, b) for norm in norms for name, b in norm.named_buffers(recurse=False)]
-    try:
-        for norm, name, buffer in kept:
-            setattr(norm, name, buffer.clone())
-        yield
-    finally:
-        for norm, name, buffer in kept:
-            setattr(norm, name, buffer)
-
-
-class PreActBlock(nn.Module):
-    """BN-ReLU -> convolution -> BN-ReLU -> convolution, added to the raw input.
-
-    Where the shape changes, the projection shortcut reads the activated input
-    and has no BN.
-
-    Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the convolutions; the output has ``expansion`` times as many.
-        stride (int): Stride in time and space of the first convolution.
-        units (tuple): What makes the two convolutions and the projection, as
-            ``torch.nn.Conv3d`` does.
-        shortcut_kernel (int): Kernel size of the projection.
-        norm_cfg (dict | Callable, optional): Normalisation, as for ``units.build_norm``.
-        with_cp (bool): Compute the block again in the backward pass instead of keeping what it
-            needs there. BN statistics move once. Defaults to False.
-    """
-
-    expansion = 1
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        units: tuple,
-        shortcut_kernel: int,
-        norm_cfg: Norm,
-        with_cp: bool = False,
-    ) -> None:
-        super().__init__()
-        first, second, projection = units
-        out_channels = channels * self.expansion
-        self.with_cp = with_cp
-        self.norm1 = build_norm(norm_cfg, in_channels)
-        self.conv1 = first(in_channels, channels, 3, stride=stride, padding=1)
-        self.norm2 = build_norm(norm_cfg, channels)
-        self.conv2 = second(channels, out_channels, 3, stride=1, padding=1)
-        self.shortcut = None
-        if stride != 1 or in_channels != out_channels:
-            padding = shortcut_kernel // 2
-            self.shortcut = projection(
-                in_channels, out_channels, shortcut_kernel, stride=stride, padding=padding
-            )
-
-    @property
-    def last_conv(self) -> nn.Module:
-        """The convolution that gives the residual branch.
-
-        Raises:
-            ValueError: If the unit there does not say which of its layers that is.
-        """
-        last = getattr(self.conv2, 'last_conv', self.conv2)
-        if not hasattr(last, 'weight'):
-            raise ValueError(
-                'zero_init_residual needs units with a weight or a last_conv, and '
-                f'{type(last).__name__} has neither'
-            )
-        return last
-
-    def switch_to_deploy(self) -> None:
-        """Fold the second BN into the first convolution; for inference only."""
-        if not isinstance(self.norm2, nn.Identity):
-            self.conv1, self.norm2 = fold(self.conv1, self.norm2), nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, T, H, W) -> (N, C, T / stride, H / stride, W / stride)."""
-        if not (self.with_cp and x.requires_grad):
-            return self._forward(x)
-        contexts = nullcontext(), _keep_statistics(self)
-        return checkpoint(self._forward, x, use_reentrant=False, context_fn=lambda: contexts)
-
-    def _forward(self, x: Tensor) -> Tensor:
-        activated = F.relu(self.norm1(x), inplace=True)
-        shortcut = x if self.shortcut is None else self.shortcut(activated)
-        out = F.relu(self.norm2(self.conv1(activated)), inplace=True)
-        return self.conv2(out) + shortcut
-
-
-# depth: the block, and how many of it each stage has
-DEPTHS = {
-    18: (PreActBlock, (2, 2, 2, 2)),
-    34: (PreActBlock, (3, 4, 6, 3)),
-}
-
-
 class ARTNet(nn.Module):
     """Appearance-and-Relation Network (Sec. 3.3).
 
-    At 16 x 112 x 112 (T, H, W) and 64 base channels the feature maps are::
+    At 16 x 112 x 112 (T, H, W) and 64 base channels the feature maps are (of depths 50 and 101
+    from stage1 on with four times the channels)::
 
         stem    64 x 8 x 56 x 56      stage3  256 x 2 x 14 x 14
         stage1  64 x 8 x 56 x 56      stage4  512 x 1 x 7 x 7
         stage2 128 x 4 x 28 x 28
 
     Args:
-        depth (int): 18 or 34. Defaults to 18.
+        depth (int): 18 or 34 as in the paper, or 50 or 101, of bottlenecks. Defaults to 18.
         arch (str | dict): One of ``ARCHITECTURES``, or a table like its rows,
-            with the registered name or the ``conv_cfg`` of a unit in each slot.
-            Defaults to 'artnet_d'.
+            with the registered name or the ``conv_cfg`` of a unit in each slot; a bottleneck
+            has the second unit of its stage. Defaults to 'artnet_d'.
         in_channels (int): Channels of the clip. Defaults to 3.
         base_channels (int): Channels of the stem. Defaults to 64.
         shortcut_kernel (int): Kernel size of the projection shortcuts: 1 as in
@@ -317,7 +216,7 @@ class ARTNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """(N, C, T, H, W) -> (N, 8 base, T / 16, H / 16, W / 16), rounded up.
 
-        A tuple where there are several ``out_indices``.
+        Of bottlenecks four times as many channels. A tuple where there are several ``out_indices``.
         """
         outputs = []
         x = self.stem(x)

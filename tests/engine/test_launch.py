@@ -139,7 +139,7 @@ def test_weights_of_another_split_are_refused_before_anything_starts(clips, tmp_
 def test_the_work_dir_names_config_and_split(name):
     path = str(ROOT / f'configs/c3d_r18_{name}.py')
     args = Namespace(config=path, cfg_options=[], launcher='none', work_dir=None)
-    args.split, args.frames = '3', False
+    args.split, args.frames, args.size, args.clip_len = '3', False, None, None
     assert load_config(args).work_dir == f'work_dirs/c3d_r18_{name}/split3'
     args.split = None
     assert load_config(args).work_dir == f'work_dirs/c3d_r18_{name}/split1'

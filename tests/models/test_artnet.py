@@ -30,13 +30,14 @@ def convolutions(net: nn.Module) -> list[nn.Conv3d]:
     return [m for m in net.modules() if isinstance(m, nn.Conv3d)]
 
 
-@pytest.mark.parametrize('depth', [18, 34])
+@pytest.mark.parametrize('depth', [18, 34, 50])
 @pytest.mark.parametrize('arch', ARCHS)
 def test_output_is_finite_and_every_parameter_gets_a_gradient(arch, depth):
     torch.manual_seed(0)
     net = small(arch, depth=depth)
     out = net(torch.rand(2, 3, 16, 32, 32))
-    assert out.shape == (2, 64, 1, 2, 2)
+    assert out.shape == (2, *net.out_channels, 1, 2, 2)
+    assert net.out_channels == ((256,) if depth == 50 else (64,))
     assert out.isfinite().all()
     (out * torch.randn_like(out)).sum().backward()
     for name, parameter in net.named_parameters():
@@ -91,8 +92,42 @@ def test_slots_hold_the_units_of_the_paper(arch, unit, names):
     assert not any(slots(net, other) for other in others)
 
 
-def test_second_convolutions_of_depth_34_are_smart_up_to_conv4_x():
-    assert len(slots(small('artnet_d', depth=34), SMARTConv3d)) == 1 + 3 + 4 + 6
+@pytest.mark.parametrize('depth, blocks', [(34, 3 + 4 + 6), (50, 3 + 4 + 6), (101, 3 + 4 + 23)])
+def test_second_convolutions_of_deeper_networks_are_smart_up_to_conv4_x(depth, blocks):
+    with torch.device('meta'):
+        units = slots(small('artnet_d', depth=depth), SMARTConv3d)
+    assert len(units) == 1 + blocks
+    assert all(name.endswith('conv2') for name in units[1:])
+
+
+def parameters_of_bottlenecks(blocks: tuple, smart: int) -> int:
+    """By Table 1's widths with bottlenecks; SMART in the stem and the first ``smart`` stages."""
+
+    def unit(i: int, o: int, kernel: int, time: int, smart: bool) -> int:
+        if not smart:
+            return i * o * kernel**2 * time
+        appearance, relation = i * o * kernel**2 + 2 * o, i * o * kernel**2 * time + 2 * o
+        return appearance + relation + 2 * (o // 2) + 3 * o // 2 * o
+
+    total, width = unit(3, 64, 7, 3, smart > 0), 64
+    for stage, number in enumerate(blocks):
+        channels = 64 * 2**stage
+        for block in range(number):
+            total += 2 * width + width * channels  # norm1, conv1
+            total += 2 * channels + unit(channels, channels, 3, 3, stage < smart)
+            total += 2 * channels + channels * 4 * channels
+            total += width * 4 * channels if block == 0 else 0
+            width = 4 * channels
+    return total + 2 * width
+
+
+@pytest.mark.parametrize('depth, blocks', [(50, (3, 4, 6, 3)), (101, (3, 4, 23, 3))])
+@pytest.mark.parametrize('arch, smart', [('c3d', 0), ('artnet_d', 3)])
+def test_parameters_of_bottlenecks_are_those_of_the_table(depth, blocks, arch, smart):
+    with torch.device('meta'):
+        net = ARTNet(depth=depth, arch=arch)
+    counted = sum(p.numel() for p in net.parameters())
+    assert counted == parameters_of_bottlenecks(blocks, smart)
 
 
 def test_c3d_spans_three_frames_everywhere_but_in_the_shortcuts():
@@ -114,8 +149,8 @@ def test_c2d_never_looks_across_frames(shortcut_kernel):
     assert net.stages[1][0].shortcut.kernel_size == (1, shortcut_kernel, shortcut_kernel)
 
 
-def transcription(state: dict, x: Tensor, training: bool) -> Tensor:
-    """Forward pass at depth 18, step by step, from a state dict."""
+def transcription(state: dict, x: Tensor, training: bool, depth: int = 18) -> Tensor:
+    """Forward pass at depth 18 or 50, step by step, from a state dict."""
 
     def norm(name: str, x: Tensor) -> Tensor:
         keys = ('running_mean', 'running_var', 'weight', 'bias')
@@ -134,22 +169,27 @@ def transcription(state: dict, x: Tensor, training: bool) -> Tensor:
 
     raw = conv('stem', x, 2)
     for stage in range(4):
-        for block in range(2):
+        for block in range(2 if depth == 18 else (3, 4, 6, 3)[stage]):
             name, stride = f'stages.{stage}.{block}', 2 if stage and not block else 1
             activated = F.relu(norm(f'{name}.norm1', raw))
-            projected = stage > 0 and block == 0
+            projected = block == 0 and (stage > 0 or depth == 50)
             shortcut = conv(f'{name}.shortcut', activated, stride) if projected else raw
-            hidden = F.relu(norm(f'{name}.norm2', conv(f'{name}.conv1', activated, stride)))
-            raw = conv(f'{name}.conv2', hidden, 1) + shortcut
+            strides = (stride, 1) if depth == 18 else (1, stride)
+            hidden = F.relu(norm(f'{name}.norm2', conv(f'{name}.conv1', activated, strides[0])))
+            hidden = conv(f'{name}.conv2', hidden, strides[1])
+            if depth == 50:
+                hidden = conv(f'{name}.conv3', F.relu(norm(f'{name}.norm3', hidden)), 1)
+            raw = hidden + shortcut
     return F.relu(norm('norm', raw))
 
 
 @pytest.mark.parametrize('training', [True, False], ids=['train', 'eval'])
-@pytest.mark.parametrize('shortcut_kernel', [1, 3])
+@pytest.mark.parametrize('depth, shortcut_kernel', [(18, 1), (18, 3), (50, 1)])
 @pytest.mark.parametrize('arch', ARCHS)
-def test_wiring_equals_the_transcription(arch, shortcut_kernel, training):
+def test_wiring_equals_the_transcription(arch, depth, shortcut_kernel, training):
     torch.manual_seed(0)
-    net = small(arch, shortcut_kernel=shortcut_kernel).double().train(training)
+    options = dict(depth=depth, shortcut_kernel=shortcut_kernel)
+    net = small(arch, base_channels=8 if depth == 18 else 4, **options).double().train(training)
     for module in net.modules():
         if isinstance(module, NORM):
             for value in (module.running_mean, module.running_var, module.weight, module.bias):
@@ -157,7 +197,7 @@ def test_wiring_equals_the_transcription(arch, shortcut_kernel, training):
     parameters = dict(net.named_parameters())
     state = {name: value.clone() for name, value in net.named_buffers()} | parameters
     x = torch.randn(2, 3, 8, 24, 24, dtype=torch.float64, requires_grad=True)
-    out, expected = net(x), transcription(state, x, training)
+    out, expected = net(x), transcription(state, x, training, depth)
     torch.testing.assert_close(out, expected)
     sources, upstream = [x, *parameters.values()], torch.randn_like(expected)
     for grad, wanted in zip(
@@ -301,7 +341,7 @@ def test_zero_init_residual_names_units_whose_end_it_does_not_know():
         (dict(arch=dict(stem='Conv3d', stages=[1, 2, 3, 4])), 'must name two units'),
         (dict(arch=dict(stem=3, stages=[PLAIN] * 4)), 'by name or conv_cfg, got 3'),
         (dict(arch=['Conv3d']), 'name of an architecture or a table'),
-        (dict(depth=50), r'depth must be one of \[18, 34\], got 50'),
+        (dict(depth=52), r'depth must be one of \[18, 34, 50, 101\], got 52'),
         (dict(shortcut_kernel=2), 'shortcut_kernel must be 1 or 3, got 2'),
         (dict(base_channels=9), 'out_channels must be even, got 9'),
     ],

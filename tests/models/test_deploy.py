@@ -41,14 +41,19 @@ def test_deployed_unit_computes_the_same(unit, kernel, bias, limit):
     assert not [m for m in layer.modules() if isinstance(m, nn.BatchNorm3d)]
 
 
-@pytest.mark.parametrize('arch', ['c2d', 'c3d', 'relation_d', 'artnet_s', 'artnet_d'])
-def test_deployed_backbone_computes_the_same_with_one_norm_a_block(arch):
-    net = randomised(ARTNet(arch=arch, base_channels=8))
+@pytest.mark.parametrize(
+    'arch, depth, blocks',
+    [(arch, 18, 8) for arch in ('c2d', 'c3d', 'relation_d', 'artnet_s', 'artnet_d')]
+    + [('artnet_d', 50, 16)],
+)
+def test_deployed_backbone_computes_the_same_with_one_norm_a_block(arch, depth, blocks):
+    limit = 3 if depth == 50 else None  # of 14 squares in a row nothing finite is left
+    net = randomised(ARTNet(arch=arch, depth=depth, base_channels=8, max_response=limit))
     x = torch.randn(2, 3, 8, 32, 32).double()
     expected = net(x)
     switch_to_deploy(net)
     torch.testing.assert_close(net(x), expected)
-    assert sum(isinstance(m, nn.BatchNorm3d) for m in net.modules()) == 8 + 1
+    assert sum(isinstance(m, nn.BatchNorm3d) for m in net.modules()) == blocks + 1
 
 
 @pytest.mark.parametrize('kernel', [3, (1, 3, 3)])

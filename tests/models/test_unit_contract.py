@@ -267,11 +267,12 @@ def steps(net: nn.Module, x: Tensor) -> list[Tensor]:
     return [out, *(p.grad for p in net.parameters()), *net.buffers()]
 
 
-@pytest.mark.parametrize('arch', ['c3d', 'artnet_d'])
-def test_activation_checkpointing_changes_nothing_and_moves_statistics_once(arch):
+@pytest.mark.parametrize('arch, depth', [('c3d', 18), ('artnet_d', 18), ('artnet_d', 50)])
+def test_activation_checkpointing_changes_nothing_and_moves_statistics_once(arch, depth):
     torch.manual_seed(0)
-    net = artnet.ARTNet(arch=arch, base_channels=8).double()
-    again = artnet.ARTNet(arch=arch, base_channels=8, with_cp=True).double()
+    options = dict(arch=arch, depth=depth, base_channels=4 if depth == 50 else 8)
+    net = artnet.ARTNet(**options).double()
+    again = artnet.ARTNet(**options, with_cp=True).double()
     again.load_state_dict(net.state_dict())
     x = torch.randn(2, 3, 8, 32, 32, dtype=torch.float64)
     for value, wanted in zip(steps(again, x), steps(net, x)):

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from artnet_mm.engine.launch import load_config
-from artnet_mm.splits import select
+from artnet_mm.selections import select
 
 from .helpers import ROOT, run_tool
 
@@ -64,10 +64,51 @@ def test_what_a_leaf_offers_changes_its_data_and_nothing_else(name):
             assert dataset.pipeline == others.pipeline and dataset.ann_file == others.ann_file
 
 
+def steps_of(cfg: Config) -> list[dict]:
+    pipelines = [cfg[key] for key in sorted(cfg) if key.endswith('_pipeline')]
+    pipelines += [cfg[key].dataset.pipeline for key in LOADERS]
+    return [step for pipeline in pipelines for step in pipeline]
+
+
+def test_views_of_another_size_and_length_differ_in_nothing_else():
+    name = 'artnet_r50_d_kinetics'
+    before, cfg = leaf(name), select(leaf(name), size=224, clip_len=32)
+    changes = [
+        {key: (old[key], new[key]) for key in old if old[key] != new[key]}
+        for old, new in zip(steps_of(before), steps_of(cfg))
+    ]
+    crop = [
+        dict(clip_len=(16, 32)),
+        dict(scale=((170, 128), (340, 256))),
+        dict(input_size=(112, 224)),
+        dict(scale=((112, 112), (224, 224))),
+    ]
+    test = [dict(clip_len=(16, 32)), *2 * [dict(scale=((170, 128), (340, 256)))]]
+    val = [crop[0], crop[1], dict(crop_size=(112, 224))]
+    found = [change for change in changes if change]
+    assert found == [*test, *crop, *val, *crop, *val, *test]
+    assert cfg.model.data_preprocessor.crop_size == 224
+    cfg.model.data_preprocessor.crop_size = 112
+    for old, new in zip(steps_of(before), steps_of(cfg)):
+        new.update(old)
+    before.pop('selections')
+    assert cfg.to_dict() == before.to_dict()
+
+
+def test_what_has_no_size_or_length_is_refused():
+    with pytest.raises(ValueError, match='--clip-len 32: this network takes single frames'):
+        select(leaf('tsn_r50_kinetics'), clip_len=32)
+    cfg = leaf('artnet_r18_d_toy')
+    cfg.model.data_preprocessor.pop('crop_size')
+    with pytest.raises(ValueError, match=r'--size 64: model\.data_preprocessor has no crop_size'):
+        select(cfg, size=64)
+
+
 def test_both_at_once_and_options_on_top():
     path = str(ROOT / 'configs/c3d_r18_ucf101.py')
     options = ['train_dataloader.dataset.data_root=mine/']
     args = Namespace(config=path, cfg_options=options, work_dir=None, split='2', frames=True)
+    args.size = args.clip_len = None
     cfg = load_config(args)
     dataset = cfg.train_dataloader.dataset
     assert (dataset.type, dataset.data_root) == ('ClipRawframeDataset', 'mine/')
