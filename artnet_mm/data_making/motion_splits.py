@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ Entry = tuple[str, str, int]
 IMAGE = re.compile(r'([0-9]{5})\.jpg')
 
 
-def _to_lists(parts: dict[str, Iterable[Entry]]) -> ListsByName:
+def _to_lists(parts: Mapping[str, Iterable[Entry]]) -> ListsByName:
     """The lists, none of which is empty, and no video is twice in them."""
     places: dict[str, str] = {}
     lists: ListsByName = {}
@@ -38,7 +38,7 @@ def _read_json(path: Path, kind: type) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}, line {error.lineno}: not JSON: {error.msg}') from error
     if not isinstance(content, kind) or not content:
-        name = {dict: 'object', list: 'list'}[kind]
+        name = 'object' if kind is dict else 'list'
         raise ValueError(f'{path}: expected a JSON {name} that is not empty')
     return content
 
