@@ -1,8 +1,11 @@
 """Lists from the official files of Something-Something, Diving48 and Jester, tiny ones."""
 
 import json
+import shutil
 
 import pytest
+from mmaction.registry import DATASETS
+from mmengine.config import Config
 
 from artnet_mm.data_making.motion_splits import (
     count_images,
@@ -13,7 +16,7 @@ from artnet_mm.data_making.motion_splits import (
 from artnet_mm.datasets import ClipRawframeDataset, ClipVideoDataset
 from artnet_mm.datasets.lists import ListLine
 
-from ..helpers import run_tool
+from ..helpers import ROOT, run_tool
 
 READERS = dict(sthv2=read_sthv2, diving48=read_diving48, jester=read_jester)
 STHV2 = 'something-something-v2-{}.json'
@@ -244,6 +247,41 @@ def test_the_tool_lists_the_images_of_jester(tmp_path, splits):
     )
     info = read.get_data_info(0)
     assert (info['frame_dir'], info['total_frames'], info['label']) == ('34870', 12, 1)
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_what_the_tool_lists_is_read_through_the_data_config(
+    name, tmp_path, splits, clips, image_clips
+):
+    cfg = Config.fromfile(ROOT / f'configs/artnet_r18_d_{name}.py')
+    given, copy, place = clips, shutil.copy, 'videos'
+    if name == 'jester':
+        given, copy, place = image_clips, shutil.copytree, 'rawframes'
+    (tmp_path / name / place).mkdir(parents=True)
+    sources = sorted((given / 'videos_val').iterdir())
+    wanted = [line.path for lines in LISTS[name].values() for line in lines]
+    for path, source in zip(wanted, sources):
+        copy(source, tmp_path / name / place / path.replace('.webm', '.mp4'))
+    videos = ('--videos', tmp_path / name / place)
+    build(name, '--splits', splits[name], *videos, '--out-dir', tmp_path / name)
+
+    data = {}
+    for part in ('train', 'val', 'test'):
+        config = cfg[f'{part}_dataloader'].dataset
+        config.update(data_root=str(tmp_path / name), num_classes=2)
+        data[part] = DATASETS.build(config)
+    train, val, *_ = LISTS[name].values()
+    assert [len(dataset) for dataset in data.values()] == [len(train), len(val), len(val)]
+    assert data['train'].metainfo['classes'] == CLASSES[name]
+    clip = (2 if name == 'diving48' else 1, 3, 16, 112, 112)
+    for part, lines in (('train', train), ('val', val)):
+        sample = data[part][0]
+        assert sample['inputs'].shape == clip
+        assert sample['data_samples'].gt_labels.item == lines[0].label
+    tested = data['test'][0]['inputs']
+    # of 24 frames every second one, from the first, and the last again and again
+    assert tested['imgs'].shape == (13, 128, 170, 3)
+    assert tested['clips'].shape == (25, 16)
 
 
 def test_the_tool_asks_for_the_images_of_jester(tmp_path, splits):
