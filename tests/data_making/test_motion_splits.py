@@ -275,9 +275,8 @@ def test_what_the_tool_lists_is_read_through_the_data_config(
     assert data['train'].metainfo['classes'] == CLASSES[name]
     clip = (2 if name == 'diving48' else 1, 3, 16, 112, 112)
     for part, lines in (('train', train), ('val', val)):
-        sample = data[part][0]
-        assert sample['inputs'].shape == clip
-        assert sample['data_samples'].gt_labels.item == lines[0].label
+        assert data[part][0]['inputs'].shape == clip
+        assert data[part].get_data_info(0)['label'] == lines[0].label
     tested = data['test'][0]['inputs']
     # of 24 frames every second one, from the first, and the last again and again
     assert tested['imgs'].shape == (13, 128, 170, 3)

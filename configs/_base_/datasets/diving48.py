@@ -2,7 +2,7 @@
 # somersaults, twists and a position, the same in a mirror: ClipFlip and the ten crops stay.
 _base_ = ['kinetics400_rgb.py']
 
-# A dive takes the whole video, 2 to 6 seconds: clips of every second frame see more of it.
+# A dive takes the whole video: clips of every second frame see more of it.
 train_clip = dict(_base_.train_clip, frame_interval=2)
 val_clip = dict(_base_.val_clip, frame_interval=2)
 test_clips = dict(_base_.test_clips, frame_interval=2)

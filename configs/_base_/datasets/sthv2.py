@@ -2,7 +2,7 @@
 # right, so nothing is mirrored: not in training, here, nor in tests, by the leaf's mirrored=False.
 _base_ = ['kinetics400_rgb.py']
 
-# An action takes the whole video, some 45 frames at 12 per second, of which clips of every second
+# An action takes the whole video, some 48 frames at 12 per second, of which clips of every second
 # frame see most.
 train_clip = dict(_base_.train_clip, frame_interval=2)
 val_clip = dict(_base_.val_clip, frame_interval=2)
