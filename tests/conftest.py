@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import cv2
 import pytest
 from mmengine.registry import init_default_scope
 
 import artnet_mm
 from artnet_mm.data_making.motion_clips import write_dataset
+from artnet_mm.datasets.lists import format_list, read_list
+from artnet_mm.datasets.video import Video
 
 from .helpers import ROOT, as_arguments, run_tool, tiny_options
 
@@ -46,6 +49,24 @@ def flow_clips(clips, tmp_path_factory) -> Path:
             'data/extract_flow.py', clips / f'{split}_list_videos.txt',
             '--videos', clips / f'videos_{split}', '--out-dir', root, '--method', 'dis',
         )  # fmt: skip
+    return root
+
+
+@pytest.fixture(scope='session')
+def image_clips(clips, tmp_path_factory) -> Path:
+    """The ``clips`` as Jester comes: folders of images 00001.jpg ..., and their lists."""
+    root = tmp_path_factory.mktemp('image_clips')
+    for split in ('train', 'val'):
+        lines = []
+        for line in read_list(clips / f'{split}_list_videos.txt'):
+            frames = Video(str(clips / f'videos_{split}' / line.path)).frames(range(24))
+            name = Path(line.path).stem
+            (root / f'videos_{split}' / name).mkdir(parents=True)
+            for number, frame in enumerate(frames, start=1):
+                path = root / f'videos_{split}' / name / f'{number:05d}.jpg'
+                cv2.imwrite(str(path), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            lines.append(line._replace(path=name, frames=len(frames)))
+        (root / f'{split}_list_videos.txt').write_text(format_list(lines))
     return root
 
 

@@ -28,20 +28,20 @@ FEATURES = {**dict.fromkeys(BOTTLENECKS, 256), **FULL_SIZE}
 def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 25) -> dict:
     """Overrides that leave a config as it is apart from sizes and paths.
 
-    ``clips`` is the folder of the fixture of that name, or of ``flow_clips`` for
-    flow configs.
+    ``clips`` is the folder of the fixture of that name, of ``flow_clips`` for flow
+    configs, or of ``image_clips`` for Jester's.
     """
     options = {'model.cls_head.in_channels': FEATURES.get(name, 64)}
     if name not in FULL_SIZE:
         options['model.backbone.base_channels'] = 8
-    flow = name.endswith('_flow')
+    images = name.endswith(('_flow', '_jester'))
     for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
         key = f'{loader}_dataloader'
         options |= {
             f'{key}.num_workers': 0,
             f'{key}.persistent_workers': False,
             f'{key}.dataset.ann_file': str(clips / f'{split}_list_videos.txt'),
-            f'{key}.dataset.data_prefix.{"img" if flow else "video"}': str(
+            f'{key}.dataset.data_prefix.{"img" if images else "video"}': str(
                 clips / f'videos_{split}'
             ),
         }

@@ -216,11 +216,11 @@ def keep_existing(
 ) -> tuple[ListsByName, dict[str, list[str]]]:
     """Keep the videos that exist, under their paths there, whatever their extension.
 
-    With ``by_name``, for Kinetics, a clip may also be called ``<youtube_id>`` and
-    be anywhere, and the test list is left out if nothing of it is there. Where
-    ``videos`` has MMAction2's subfolders ``videos_train``, ``videos_val`` or
-    ``videos_test``, each list is looked for in its own, to which its paths are
-    then relative.
+    The test list of Kinetics or Something-Something is left out if nothing of it is
+    there. With ``by_name``, for Kinetics, a clip may also be called ``<youtube_id>``
+    and be anywhere. Where ``videos`` then has MMAction2's subfolders ``videos_train``,
+    ``videos_val`` or ``videos_test``, each list is looked for in its own, to which its
+    paths are relative.
 
     Returns:
         tuple[ListsByName, dict[str, list[str]]]: What is there, and paths of what is not.
@@ -250,7 +250,7 @@ def keep_existing(
             missing[name] += [] if found else [path]
         if kept[name]:
             continue
-        if by_name and '_test_' in name:
+        if '_test_list_' in name:
             del kept[name]
             continue
         there = next(iter(index.values()), ['no video at all'])[0]

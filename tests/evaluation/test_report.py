@@ -66,6 +66,7 @@ PAPER = {  # transcribed from the paper: top-1, top-5, Avg; Avg of validation an
     },
 }
 MMACTION2 = "MMAction2's own networks under this data and protocol"
+MOTION = 'Something-Something V2, Diving48 and Jester, where motion decides'
 RELEASED = "The authors' released networks"
 BEYOND = 'Beyond the paper, under its data and protocol'
 
@@ -112,7 +113,7 @@ def test_modality_in_the_catalogue_is_what_the_network_reads():
 
 def test_tables_hold_the_papers_rows_and_without_dumps_no_measured_figure(tmp_path):
     tables = report(tmp_path)
-    assert tables.keys() == {*PAPER, MMACTION2, RELEASED, BEYOND}
+    assert tables.keys() == {*PAPER, MOTION, MMACTION2, RELEASED, BEYOND}
     for title, expected in PAPER.items():
         paper = {}
         for name, cells in tables[title].items():
@@ -125,8 +126,14 @@ def test_tables_hold_the_papers_rows_and_without_dumps_no_measured_figure(tmp_pa
         'C3D-VGG11, RGB', 'TSN-ResNet50, single frames, RGB', 'I3D-ResNet50, RGB',
         'R(2+1)D-ResNet34, RGB',
     ]  # fmt: skip
-    for row in [*tables[MMACTION2].values(), *tables[RELEASED].values()]:
-        assert set(list(row.values())[1:]) == {''}
+    assert list(tables[MOTION]) == [
+        f'{model} on {data}, RGB'
+        for data in ('Something-Something V2', 'Diving48', 'Jester')
+        for model in (C3D, ART)
+    ]
+    for title in (MOTION, MMACTION2, RELEASED):
+        for row in tables[title].values():
+            assert set(list(row.values())[1:]) == {''}
 
 
 def test_a_dump_fills_its_row_in_every_table_that_lists_it(tmp_path):
@@ -145,6 +152,12 @@ def test_a_dump_fills_its_row_in_every_table_that_lists_it(tmp_path):
     assert list(tables[MMACTION2]['I3D-ResNet50, RGB'].values())[1:] == [
         '25.0', '25.0', '25.0', '4 of 19796*'
     ]  # fmt: skip
+
+
+def test_a_dump_of_a_data_set_that_the_paper_lacks_fills_its_row(tmp_path):
+    write(tmp_path / 'artnet_r18_d_jester/scores.pkl', right=3, total=4, classes=27)
+    row = report(tmp_path)[MOTION][f'{ART} on Jester, RGB']
+    assert list(row.values())[1:] == ['75.0', '75.0', '75.0', '4 of 14787*']
 
 
 def test_an_unlabeled_dump_measures_nothing(tmp_path):

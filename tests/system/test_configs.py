@@ -1,6 +1,7 @@
 """Every leaf: its recipe, and one train step and one test video on CPU."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import mmaction
@@ -13,6 +14,7 @@ from mmengine.runner import Runner
 
 from artnet_mm.compat import prediction_of
 from artnet_mm.selections import select
+from artnet_mm.views import TestProtocol
 
 from ..helpers import ROOT, settle_running_statistics, tiny_config, tiny_options
 
@@ -38,6 +40,16 @@ FINE_TUNING = {  # arch, weights it starts from, classes
     )
     for data, classes in (('ucf101', 101), ('hmdb51', 51))
 }  # fmt: skip
+MOTION = {  # classes, validation videos, iterations and where the rate falls, mirrored
+    'sthv2': (174, 24777, 175_000, [49_000, 98_000, 126_000, 154_000], False),
+    'diving48': (48, 1970, 5600, 2400, True),
+    'jester': (27, 14787, 125_000, [35_000, 70_000, 90_000, 110_000], False),
+}
+ON_MOTION = {
+    f'{model}_{data}': (arch, data)
+    for model, arch in (('c3d_r18', 'c3d'), ('artnet_r18_d', 'artnet_d'))
+    for data in MOTION
+}
 COMPARISONS = {  # base of MMAction2's own configs
     'c3d_vgg11_kinetics': 'c3d_sports1m_pretrained',
     'i3d_r50_kinetics': 'i3d_r50',
@@ -63,15 +75,17 @@ def views_of_a_test_video(runner: Runner) -> torch.Tensor:
 
 def test_every_leaf_is_known():
     released = {f'{name}_released' for name in RELEASED}
-    assert set(LEAVES) == {*KINETICS, *FINE_TUNING, *COMPARISONS, *released, *TOYS}
+    assert set(LEAVES) == {
+        *KINETICS, *FINE_TUNING, *ON_MOTION, *COMPARISONS, *released, *TOYS,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize('name', LEAVES)
-def test_leaf_trains_a_step_and_tests_a_video(name, clips, flow_clips, tmp_path):
+def test_leaf_trains_a_step_and_tests_a_video(name, clips, flow_clips, image_clips, tmp_path):
     one = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 10, 'log_level': 'WARNING'}
     if name in TOYS:  # of residual branches that start from 0 one step moves the ends only
         one['model.backbone.zero_init_residual'] = False
-    data = flow_clips if name.endswith('_flow') else clips
+    data = {'flow': flow_clips, 'jester': image_clips}.get(name.rsplit('_', 1)[-1], clips)
     # The paper's 25 x 10 views once for RGB and flow, one clip elsewhere, for time's sake.
     num_clips = 25 if name in ('artnet_r18_d_kinetics', 'artnet_r18_d_kinetics_flow') else 1
     cfg = tiny_config(name, data, tmp_path, num_clips, experiment_name=name, **one)
@@ -89,25 +103,28 @@ def test_leaf_trains_a_step_and_tests_a_video(name, clips, flow_clips, tmp_path)
     ]
     assert all(moved)
     views = views_of_a_test_video(runner)
-    assert len(views) == 10 * num_clips
-    settle_running_statistics(runner.model, views[:: len(views) // 10])
+    crops = 5 if name.endswith(('_sthv2', '_jester')) else 10
+    assert len(views) == crops * num_clips
+    settle_running_statistics(runner.model, views[:: len(views) // crops])
     metrics = runner.test()
     assert metrics['acc/evaluated'] == 1
     assert math.isfinite(metrics['acc/nll'])
     assert (tmp_path / 'iter_1.pth').exists()
 
 
-def check_data(cfg: Config, segments: int) -> None:
-    """Frames, crops and clips of Sec. 3.3."""
+def check_data(cfg: Config, segments: int, interval: int = 1) -> None:
+    """Frames, crops and clips of Sec. 3.3, of every frame unless ``interval`` says otherwise."""
     crop = steps(cfg, 'train_dataloader')['MultiScaleCrop']
     assert (crop.scales, crop.max_wh_scale_gap) == ((1, 0.875, 0.75, 0.66), 1)
     assert crop.random_crop
     for split in ('train', 'val'):
         sampler = steps(cfg, f'{split}_dataloader')['SegmentClipSampler']
         assert (sampler.clip_len, sampler.num_segments) == (16, segments)
+        assert sampler.get('frame_interval', 1) == interval
         assert sampler.get('test_mode', False) == (split == 'val')
     sampler = steps(cfg, 'test_dataloader')['UniformClipSampler']
     assert (sampler.clip_len, sampler.num_clips) == (16, 25)
+    assert sampler.get('frame_interval', 1) == interval
     assert cfg.model.data_preprocessor.crop_size == 112
     for split in ('train', 'val', 'test'):
         assert steps(cfg, f'{split}_dataloader')['ClipDecode'].scale == (170, 128)
@@ -175,6 +192,54 @@ def test_fine_tuning_leaf_states_the_recipe_of_every_split(name, split, monkeypa
     checkpoint = cfg.default_hooks.checkpoint
     assert (checkpoint.interval, checkpoint.save_best) == (iterations // 7, None)
     check_data(cfg, segments=2)
+
+
+@pytest.mark.parametrize('name', ON_MOTION)
+def test_leaf_of_a_motion_data_set_states_its_recipe(name):
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    arch, data = ON_MOTION[name]
+    classes, videos, iterations, steps_at, mirrored = MOTION[data]
+    assert cfg.model.backbone.arch == arch
+    assert cfg.model.cls_head.num_classes == classes
+    kind = 'list_rawframes' if data == 'jester' else 'list_videos'
+    for loader, part in (('train', 'train'), ('val', 'val'), ('test', 'val')):
+        dataset = cfg[f'{loader}_dataloader'].dataset
+        assert dataset.ann_file == f'{data}_{part}_{kind}.txt'
+        assert (dataset.data_root, dataset.num_classes) == (f'data/{data}/', classes)
+        assert dataset.get('test_mode', False) == (loader != 'train')
+    assert cfg.val_evaluator == cfg.test_evaluator
+    assert cfg.test_evaluator == dict(type='VideoAccuracy', num_videos=videos)
+    assert cfg.train_cfg.max_iters == iterations
+    (scheduler,) = cfg.param_scheduler
+    assert scheduler.get('milestones', scheduler.get('step_size')) == steps_at
+    fine_tuned = data == 'diving48'
+    weights = f'work_dirs/{name.removesuffix("_diving48")}_kinetics/iter_250000.pth'
+    assert cfg.load_from == (weights if fine_tuned else None)
+    assert cfg.optim_wrapper.optimizer.lr == (0.001 if fine_tuned else 0.1)
+    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size
+    assert cfg.default_hooks.checkpoint.save_best == (None if fine_tuned else 'acc/avg')
+    assert ('ClipFlip' in steps(cfg, 'train_dataloader')) == mirrored
+    protocol = TestProtocol.of(cfg)
+    assert (protocol.num_clips, protocol.crops.num_places, protocol.crops.mirrored) == (
+        25, 5, mirrored,
+    )  # fmt: skip
+    check_data(cfg, segments=2 if fine_tuned else 1, interval=2)
+
+
+@pytest.mark.parametrize('data', ['sthv2', 'jester'])
+def test_no_view_of_a_data_set_with_left_and_right_is_mirrored(data, clips, image_clips, tmp_path):
+    source = image_clips if data == 'jester' else clips
+    cfg = tiny_config(f'artnet_r18_d_{data}', source, tmp_path, 2, experiment_name=data)
+    plain = views_of_a_test_video(runner := Runner.from_cfg(cfg))
+    assert len(plain) == 10
+    crops = runner.model.data_preprocessor.crops
+    runner.model.data_preprocessor.crops = replace(crops, mirrored=True)
+    both = views_of_a_test_video(runner).unflatten(0, (5, 2, 2)).transpose(0, 1)
+    torch.testing.assert_close(both[0].flatten(0, 1), plain)
+    torch.testing.assert_close(both[1].flatten(0, 1), plain.flip(-1))
+    # every second frame, to the last: the 24 frames are fewer than a clip is long
+    batch = next(iter(runner.build_dataloader(cfg.test_dataloader)))
+    assert batch['inputs']['clips'][0][0].tolist() == [*range(12), 12, 12, 12, 12]
 
 
 def settings(backbone: torch.nn.Module) -> dict:

@@ -1,14 +1,15 @@
 """Write the lists that the configs read: build_annotations.py DATASET ... --out-dir DIR
 
-From the official split files of Kinetics-400, UCF101 or HMDB51, or (``folder``) from
-one's own folder with a folder of videos for each class.
+From the official split files of Kinetics-400, UCF101, HMDB51, Something-Something V2,
+Diving48 (V2) or Jester, or (``folder``) from one's own folder with a folder of videos for
+each class.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-OFFICIAL = ('kinetics400', 'ucf101', 'hmdb51')
+OFFICIAL = ('kinetics400', 'ucf101', 'hmdb51', 'sthv2', 'diving48', 'jester')
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,8 +22,10 @@ def parse_args() -> argparse.Namespace:
         official.add_argument(
             '--splits', type=Path, required=True, help='folder of the official split files'
         )
+        images = dataset == 'jester'  # whose lists have the number of images of each video
+        videos = 'folder of the folders of images' if images else 'folder to look for them in'
         official.add_argument(
-            '--videos', type=Path, help='list only those that are below this folder'
+            '--videos', type=Path, required=images, help=f'list only what is there: {videos}'
         )
     own = datasets.add_parser('folder')
     own.add_argument(
@@ -44,6 +47,12 @@ if __name__ == '__main__':
     ARGS = parse_args()  # before the imports below, which take seconds
 
 
+from artnet_mm.data_making.motion_splits import (
+    count_images,
+    read_diving48,
+    read_jester,
+    read_sthv2,
+)
 from artnet_mm.data_making.official_splits import (
     ListsByName,
     keep_existing,
@@ -57,7 +66,15 @@ from artnet_mm.data_making.official_splits import (
 from rich.console import Console
 from rich.table import Table
 
-READERS = dict(zip(OFFICIAL, (read_kinetics400, read_ucf101, read_hmdb51)))
+READERS = {
+    'kinetics400': read_kinetics400,
+    'ucf101': read_ucf101,
+    'hmdb51': read_hmdb51,
+    'sthv2': read_sthv2,
+    'diving48': read_diving48,
+    'jester': read_jester,
+}
+NUM_CLASSES = {'kinetics400': 400, 'sthv2': 174, 'diving48': 48, 'jester': 27}
 
 
 def build(args: argparse.Namespace) -> tuple[ListsByName, list[str], dict[str, list[str]]]:
@@ -71,7 +88,10 @@ def build(args: argparse.Namespace) -> tuple[ListsByName, list[str], dict[str, l
     lists, classes = READERS[args.dataset](args.splits)
     if not args.videos:
         return lists, classes, {}
-    lists, missing = keep_existing(lists, args.videos, by_name=args.dataset == 'kinetics400')
+    if args.dataset == 'jester':
+        lists, missing = count_images(lists, args.videos)
+    else:
+        lists, missing = keep_existing(lists, args.videos, by_name=args.dataset == 'kinetics400')
     return lists, classes, missing
 
 
@@ -82,8 +102,9 @@ def main(args: argparse.Namespace) -> None:
         write_lists(args.out_dir, lists, classes, missing)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
-    if args.dataset == 'kinetics400' and len(classes) != 400:
-        print(f'warning: {len(classes)} classes, not 400; labels differ', file=sys.stderr)
+    expected = NUM_CLASSES.get(args.dataset, len(classes))
+    if len(classes) != expected:
+        print(f'warning: {len(classes)} classes, not {expected}; labels differ', file=sys.stderr)
 
     table = Table('list')
     for column in ('videos', 'missing', 'classes'):

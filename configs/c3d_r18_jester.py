@@ -1,0 +1,2 @@
+_base_ = ['artnet_r18_d_jester.py']
+model = dict(backbone=dict(arch='c3d'))
