@@ -1,4 +1,4 @@
-# From scratch: it has 118,562 training videos, of gestures before a camera that look like no others.
+# From scratch: it has 118,562 training videos, of gestures before a camera, like no others.
 _base_ = [
     '_base_/models/artnet_r18_d.py',
     '_base_/datasets/jester.py',

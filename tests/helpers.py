@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 
 # Channels of the features with 8 base channels; these two have no such option.
 FULL_SIZE = {'c3d_vgg11_kinetics': 4096, 'tsn_r50_kinetics': 2048}
-BOTTLENECKS = ('i3d_r50_kinetics', 'artnet_r50_d_kinetics', 'artnet_r101_d_kinetics')
-FEATURES = {**dict.fromkeys(BOTTLENECKS, 256), **FULL_SIZE}
+BOTTLENECKS = ('i3d_r50', 'c2d_r50_lstm', 'artnet_r50_d', 'artnet_r101_d')
+FEATURES = {**{f'{name}_kinetics': 256 for name in BOTTLENECKS}, **FULL_SIZE}
 
 
 def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 25) -> dict:

@@ -9,8 +9,10 @@ __all__ = ['ARTNet', 'RelationConv3d', 'SMARTConv3d', 'SpatialConv3d', 'switch_t
 
 if HAS_MMACTION:
     from .backbone import ARTNet
+    from .consensus import AttentionConsensus, LSTMConsensus
     from .preprocessor import ClipPreprocessor
     from .recognizers import ClipRecognizer2D, ClipRecognizer3D
     from .tsn_clip_head import TSNClipHead
 
-    __all__ += ['ClipPreprocessor', 'ClipRecognizer2D', 'ClipRecognizer3D', 'TSNClipHead']
+    __all__ += ['AttentionConsensus', 'ClipPreprocessor', 'ClipRecognizer2D', 'ClipRecognizer3D']
+    __all__ += ['LSTMConsensus', 'TSNClipHead']

@@ -41,7 +41,10 @@ class _Chunked:
             for video in videos
             for views in video.split(size)
         ]
-        return self.cls_head.predict_by_feat(torch.cat(scores), data_samples)
+        crops = {}
+        if getattr(self.cls_head, 'joins_features', False) and isinstance(videos[0], Views):
+            crops['num_crops'] = len(videos[0].crops)
+        return self.cls_head.predict_by_feat(torch.cat(scores), data_samples, **crops)
 
 
 @MODELS.register_module()

@@ -7,7 +7,9 @@ from mmaction.models.heads import I3DHead
 from mmaction.models.heads.tsn_head import AvgConsensus
 from mmaction.registry import MODELS
 from mmengine.logging import print_log
-from torch import Tensor
+from torch import Tensor, nn
+
+from .consensus import FeatureConsensus
 
 
 @MODELS.register_module()
@@ -22,9 +24,11 @@ class TSNClipHead(I3DHead):
     Args:
         num_classes (int): Number of classes.
         in_channels (int): Channels of the features.
-        consensus (dict): How the segments of a sample become one score in
-            training: the stock 'AvgConsensus', or a registered module that maps
-            (N, K, num_classes) to (N, 1, num_classes). Testing averages views.
+        consensus (dict): How the segments of a sample become one score: the stock
+            'AvgConsensus', or a registered module that maps (N, K, num_classes) to
+            (N, 1, num_classes), in training, where testing averages views; or, in training and
+            testing, a :class:`FeatureConsensus`, 'LSTMConsensus' or 'AttentionConsensus', which
+            joins the clips of each crop before they are classified. Defaults to the average.
         average_clips (str): How ``predict`` joins views: 'score' (the paper's:
             before the softmax) or 'prob'. Defaults to 'score'.
         kwargs: Arguments of :class:`I3DHead`.
@@ -53,24 +57,57 @@ class TSNClipHead(I3DHead):
         consensus = dict(consensus or dict(type='AvgConsensus'))
         if consensus['type'] == 'AvgConsensus':  # upstream does not register it
             consensus['type'] = AvgConsensus
+        kind = consensus['type']
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+        self.joins_features = isinstance(kind, type) and issubclass(kind, FeatureConsensus)
+        if self.joins_features:
+            consensus['in_channels'] = in_channels
         self.consensus = MODELS.build(consensus)
+        if self.joins_features:
+            self.fc_cls = nn.Linear(self.consensus.out_channels, num_classes)
+
+    def forward(self, x: Tensor, **kwargs: object) -> Tensor:
+        """(N * K, C, T, H, W) to scores (N * K, num_classes), or to features (N * K, C) to join."""
+        if not self.joins_features:
+            return super().forward(x, **kwargs)
+        pooled = (x if self.avg_pool is None else self.avg_pool(x)).flatten(1)
+        return pooled if self.dropout is None else self.dropout(pooled)
 
     def loss_by_feat(self, cls_scores: Tensor, data_samples: list) -> dict:
         """Losses of the consensus scores.
 
         Args:
-            cls_scores (Tensor): (N * K, num_classes).
+            cls_scores (Tensor): (N * K, num_classes), or what :meth:`forward` gives to be joined.
             data_samples (list[ActionDataSample]): N samples with labels.
 
         Returns:
             dict: ``loss_cls`` and the top-k accuracies of the batch.
         """
         segments = self._by_sample(cls_scores, data_samples)
+        if self.joins_features:
+            return super().loss_by_feat(self._classify(segments), data_samples)
         return super().loss_by_feat(self.consensus(segments).squeeze(1), data_samples)
 
-    def predict_by_feat(self, cls_scores: Tensor, data_samples: list) -> list:
-        """Scores of N samples from those of their views, (N * V, num_classes)."""
+    def _classify(self, features: Tensor) -> Tensor:
+        """(N, K, C) of K clips -> (N, num_classes)."""
+        return self.fc_cls(self.consensus(features.to(self.fc_cls.weight.dtype)))
+
+    def predict_by_feat(self, cls_scores: Tensor, data_samples: list, num_crops: int = 1) -> list:
+        """Scores of N samples from those of their views.
+
+        Args:
+            cls_scores (Tensor): (N * V, num_classes), or what :meth:`forward` gives to be joined.
+            data_samples (list[ActionDataSample]): N of them.
+            num_crops (int): Crops that the V views of a sample are of, all clips of one after
+                all clips of the other. Defaults to 1.
+
+        Returns:
+            list[ActionDataSample]: The same, with scores.
+        """
         views = self._by_sample(cls_scores, data_samples)
+        if self.joins_features:
+            clips = views.unflatten(1, (num_crops, -1)).flatten(0, 1)
+            views = self._by_sample(self._classify(clips), data_samples)
         strange = int((~views.isfinite()).flatten(1).any(1).sum())
         if strange:
             print_log(

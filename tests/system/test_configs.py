@@ -57,6 +57,11 @@ COMPARISONS = {  # base of MMAction2's own configs
     'tsn_r50_kinetics': 'tsn_r50',
 }
 BEYOND = ('artnet_r50_d_kinetics', 'artnet_r101_d_kinetics')
+LONG_TERM = {  # consensus, segments in training
+    'artnet_r18_d_attention_kinetics': ('AttentionConsensus', 4),
+    'artnet_r18_d_lstm_kinetics': ('LSTMConsensus', 8),
+    'c2d_r50_lstm_kinetics': ('LSTMConsensus', 8),
+}
 RELEASED = ('c3d_r18_kinetics', 'artnet_r18_d_kinetics', 'artnet_r18_d_tsn_kinetics')
 TOYS = ('artnet_r18_d_toy', 'c2d_r18_toy', 'c3d_r18_toy')
 LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
@@ -76,7 +81,7 @@ def views_of_a_test_video(runner: Runner) -> torch.Tensor:
 def test_every_leaf_is_known():
     released = {f'{name}_released' for name in RELEASED}
     assert set(LEAVES) == {
-        *KINETICS, *FINE_TUNING, *ON_MOTION, *COMPARISONS, *released, *TOYS,
+        *KINETICS, *LONG_TERM, *FINE_TUNING, *ON_MOTION, *COMPARISONS, *released, *TOYS,
     }  # fmt: skip
 
 
@@ -153,6 +158,19 @@ def test_kinetics_leaf_states_the_recipe(name):
     assert (checkpoint.save_best, checkpoint.max_keep_ckpts) == ('acc/avg', 3)
     assert cfg.test_evaluator.num_videos == 19796
     check_data(cfg, segments)
+
+
+@pytest.mark.parametrize('name', LONG_TERM)
+def test_long_term_leaf_has_its_consensus_and_the_rate_for_its_videos(name):
+    cfg = Config.fromfile(ROOT / f'configs/{name}.py')
+    consensus, segments = LONG_TERM[name]
+    assert cfg.model.cls_head.consensus == dict(type=consensus)
+    for split in ('train', 'val'):
+        assert steps(cfg, f'{split}_dataloader')['SegmentClipSampler'].num_segments == segments
+    videos = cfg.train_dataloader.batch_size
+    assert videos * segments == 32
+    assert cfg.auto_scale_lr.base_batch_size == 8 * videos
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.1 * videos / 32)
 
 
 @pytest.mark.parametrize('name', RELEASED)
