@@ -9,8 +9,11 @@ __all__ = ['ARTNet', 'RelationConv3d', 'SMARTConv3d', 'SpatialConv3d', 'switch_t
 
 if HAS_MMACTION:
     from .backbone import ARTNet
+    from .inception import BNInception, InceptionI3D
+    from .plain3d import LTC, BatchNormC3D
     from .preprocessor import ClipPreprocessor
     from .recognizers import ClipRecognizer2D, ClipRecognizer3D
     from .tsn_clip_head import TSNClipHead
 
     __all__ += ['ClipPreprocessor', 'ClipRecognizer2D', 'ClipRecognizer3D', 'TSNClipHead']
+    __all__ += ['BNInception', 'BatchNormC3D', 'InceptionI3D', 'LTC']
