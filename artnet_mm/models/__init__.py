@@ -16,4 +16,4 @@ if HAS_MMACTION:
     from .tsn_clip_head import TSNClipHead
 
     __all__ += ['ClipPreprocessor', 'ClipRecognizer2D', 'ClipRecognizer3D', 'TSNClipHead']
-    __all__ += ['BNInception', 'BatchNormC3D', 'InceptionI3D', 'LTC']
+    __all__ += ['LTC', 'BNInception', 'BatchNormC3D', 'InceptionI3D']

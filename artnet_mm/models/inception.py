@@ -5,6 +5,7 @@ Both are tables of blocks whose four branches read the same input and are concat
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -139,11 +140,11 @@ class BNInception(BaseModule):
         return x
 
 
-def _pad_same(x: Tensor, kernel: tuple, stride: tuple, value: float = 0.0) -> Tensor:
+def _pad_same(x: Tensor, kernel: Any, stride: Any, value: float = 0.0) -> Tensor:
     """Pad (N, C, T, H, W) so that a side gives side / stride outputs, rounded up.
 
-    TensorFlow's SAME: what cannot be halved is added behind, so that the padding of an even side
-    is asymmetric.
+    TensorFlow's SAME: where the padding of a side is odd, there is one more behind than before.
+    ``kernel`` and ``stride`` are triples.
     """
     padding: list[int] = []
     for size, k, s in zip(x.shape[:1:-1], kernel[::-1], stride[::-1]):
@@ -160,7 +161,7 @@ class _SameConv3d(nn.Conv3d):
 
 
 class _SameMaxPool3d(nn.MaxPool3d):
-    """Max pooling with SAME padding, which is never the maximum."""
+    """Max pooling, of triples, with SAME padding, which is never the maximum."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(_pad_same(x, self.kernel_size, self.stride, float('-inf')))

@@ -19,13 +19,8 @@ class BatchNormC3D(C3D):
         super().__init__(norm_cfg=dict(type='BN3d'))
         self.pool1 = nn.MaxPool3d(2)
         self.pool5 = nn.MaxPool3d((1, 2, 2), padding=(0, 1, 1))
-        self.fc6 = self._with_norm(self.fc6)
-        self.fc7 = self._with_norm(self.fc7)
-
-    @staticmethod
-    def _with_norm(layer: nn.Linear) -> nn.Sequential:
-        width = layer.out_features
-        return nn.Sequential(nn.Linear(layer.in_features, width, bias=False), nn.BatchNorm1d(width))
+        self.fc6 = nn.Sequential(nn.Linear(8192, 4096, bias=False), nn.BatchNorm1d(4096))
+        self.fc7 = nn.Sequential(nn.Linear(4096, 4096, bias=False), nn.BatchNorm1d(4096))
 
 
 @MODELS.register_module()

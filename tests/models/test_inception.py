@@ -12,17 +12,23 @@ from artnet_mm.models import BNInception, InceptionI3D, inception
 # Convolutions (channels, kernel, stride) of each branch, in its order; 'avg' and 'max' are poolings
 # of 3 with stride 1, 'half' of 3 with stride 2. Ioffe and Szegedy, and TSN's definition for Caffe.
 BN_INCEPTION = [
-    [[(64, 1, 1)], [(64, 1, 1), (64, 3, 1)], [(64, 1, 1), (96, 3, 1), (96, 3, 1)], ['avg', (32, 1, 1)]],
-    [[(64, 1, 1)], [(64, 1, 1), (96, 3, 1)], [(64, 1, 1), (96, 3, 1), (96, 3, 1)], ['avg', (64, 1, 1)]],
-    [[(128, 1, 1), (160, 3, 2)], [(64, 1, 1), (96, 3, 1), (96, 3, 2)], ['half']],
-    [[(224, 1, 1)], [(64, 1, 1), (96, 3, 1)], [(96, 1, 1), (128, 3, 1), (128, 3, 1)], ['avg', (128, 1, 1)]],
-    [[(192, 1, 1)], [(96, 1, 1), (128, 3, 1)], [(96, 1, 1), (128, 3, 1), (128, 3, 1)], ['avg', (128, 1, 1)]],
-    [[(160, 1, 1)], [(128, 1, 1), (160, 3, 1)], [(128, 1, 1), (160, 3, 1), (160, 3, 1)], ['avg', (128, 1, 1)]],
-    [[(96, 1, 1)], [(128, 1, 1), (192, 3, 1)], [(160, 1, 1), (192, 3, 1), (192, 3, 1)], ['avg', (128, 1, 1)]],
-    [[(128, 1, 1), (192, 3, 2)], [(192, 1, 1), (256, 3, 1), (256, 3, 2)], ['half']],
-    [[(352, 1, 1)], [(192, 1, 1), (320, 3, 1)], [(160, 1, 1), (224, 3, 1), (224, 3, 1)], ['avg', (128, 1, 1)]],
-    [[(352, 1, 1)], [(192, 1, 1), (320, 3, 1)], [(192, 1, 1), (224, 3, 1), (224, 3, 1)], ['max', (128, 1, 1)]],
+    [
+        [(a, 1, 1)],
+        [(b, 1, 1), (c, 3, 1)],
+        [(d, 1, 1), (e, 3, 1), (e, 3, 1)],
+        [pool, (f, 1, 1)],
+    ]
+    for a, b, c, d, e, pool, f in (
+        (64, 64, 64, 64, 96, 'avg', 32), (64, 64, 96, 64, 96, 'avg', 64),
+        (224, 64, 96, 96, 128, 'avg', 128), (192, 96, 128, 96, 128, 'avg', 128),
+        (160, 128, 160, 128, 160, 'avg', 128), (96, 128, 192, 160, 192, 'avg', 128),
+        (352, 192, 320, 160, 224, 'avg', 128), (352, 192, 320, 192, 224, 'max', 128),
+    )
 ]  # fmt: skip
+BN_INCEPTION[6:6] = [
+    [[(128, 1, 1), (192, 3, 2)], [(192, 1, 1), (256, 3, 1), (256, 3, 2)], ['half']]
+]
+BN_INCEPTION[2:2] = [[[(128, 1, 1), (160, 3, 2)], [(64, 1, 1), (96, 3, 1), (96, 3, 2)], ['half']]]
 # Carreira and Zisserman, Fig. 3, with the channels of Szegedy et al., Table 1.
 INCEPTION_V1 = [
     [[(a, 1, 1)], [(b, 1, 1), (c, 3, 1)], [(d, 1, 1), (e, 3, 1)], ['max', (f, 1, 1)]]
@@ -127,7 +133,7 @@ def convolve_2d(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def pool_2d(x: Tensor, kind: str, kernel: object) -> Tensor:
-    """By windows: an average counts what is outside as 0, as Caffe does, a maximum leaves it out."""
+    """By windows: an average counts what is outside as 0, as in Caffe, a maximum leaves it out."""
     if kind == 'half':  # windows begin at the border; of an even side the last one ends outside
         assert x.shape[-1] % 2 == x.shape[-2] % 2 == 0
         windows = F.pad(x, (0, 1, 0, 1), value=-torch.inf).unfold(2, 3, 2).unfold(3, 3, 2)
