@@ -66,6 +66,7 @@ PAPER = {  # transcribed from the paper: top-1, top-5, Avg; Avg of validation an
     },
 }
 MMACTION2 = "MMAction2's own networks under this data and protocol"
+RIVALS = "The paper's rivals, with inputs of their own, under this data and recipe"
 RELEASED = "The authors' released networks"
 
 
@@ -96,7 +97,7 @@ def test_every_leaf_is_in_the_catalogue_by_its_name():
     for metafile in metafiles().values():
         (collection,) = metafile['Collections']
         assert {model['In Collection'] for model in metafile['Models']} == {collection['Name']}
-    assert len(FUSIONS) == 3
+    assert len(FUSIONS) == 7
     for fusion in FUSIONS:
         rgb, flow = fusion['Streams']
         assert flow == f'{rgb}_flow'
@@ -111,7 +112,7 @@ def test_modality_in_the_catalogue_is_what_the_network_reads():
 
 def test_tables_hold_the_papers_rows_and_without_dumps_no_measured_figure(tmp_path):
     tables = report(tmp_path)
-    assert tables.keys() == {*PAPER, MMACTION2, RELEASED}
+    assert tables.keys() == {*PAPER, MMACTION2, RIVALS, RELEASED}
     for title, expected in PAPER.items():
         paper = {}
         for name, cells in tables[title].items():
@@ -124,7 +125,11 @@ def test_tables_hold_the_papers_rows_and_without_dumps_no_measured_figure(tmp_pa
         'C3D-VGG11, RGB', 'TSN-ResNet50, single frames, RGB', 'I3D-ResNet50, RGB',
         'R(2+1)D-ResNet34, RGB',
     ]  # fmt: skip
-    for row in [*tables[MMACTION2].values(), *tables[RELEASED].values()]:
+    two_streams = ('Two-stream ResNet50', 'TSN-BNInception', 'I3D-InceptionV1', 'LTC, 60 frames')
+    rivals = {f'{name}, {kind}' for name in two_streams for kind in ('RGB', 'Flow', 'Fusion')}
+    assert tables[RIVALS].keys() == {*rivals, 'C3D-VGG11 with BN, RGB'}
+    others = [row for title in (MMACTION2, RIVALS, RELEASED) for row in tables[title].values()]
+    for row in others:
         assert set(list(row.values())[1:]) == {''}
 
 
