@@ -10,9 +10,10 @@ from torch import Tensor, nn
 class BatchNormC3D(C3D):
     """C3D with BN behind all layers and temporal stride 2 in the first pooling too.
 
-    The variant of Kay et al., "The Kinetics Human Action Video Dataset", 2017, Sec. 4.1, which
-    Table 5 quotes. Time is halved by four poolings, of 16 frames to one, so that the fifth pools
-    space alone: (N, 3, 16, 112, 112) -> (N, 4096).
+    The variant of Kay et al., "The Kinetics Human Action Video Dataset", 2017, which Table 5
+    quotes; of the first pooling they state the stride, and its kernel here is that of the others.
+    Four poolings leave one frame of 16, so that the fifth pools space alone:
+    (N, 3, 16, 112, 112) -> (N, 4096).
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class BatchNormC3D(C3D):
 
 @MODELS.register_module()
 class LTC(BaseModule):
-    """Long-term temporal convolutions (Varol et al., 2016, Fig. 1), up to the last dropout.
+    """Long-term temporal convolutions (Varol et al., 2016), up to the last dropout.
 
     Five 3 x 3 x 3 convolutions, each with ReLU and max pooling, of which the first leaves time
     as it is; two fully connected layers with ReLU, and dropout between them. The head has the

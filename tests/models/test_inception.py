@@ -81,11 +81,11 @@ def test_parameters_are_those_of_the_table(network, table, dims, published, in_c
     )
 
 
-def parameters_in_order(net: nn.Module) -> list[tuple[Tensor, list[Tensor], float]]:
+def parameters_in_order(net: nn.Module) -> list[tuple[Tensor, list[Tensor]]]:
     """Weights of the convolutions, and statistics, scale and shift of the BN behind each."""
     modules = [m for m in net.modules() if hasattr(m, 'weight')]
     return [
-        (conv.weight, [norm.running_mean, norm.running_var, norm.weight, norm.bias], norm.eps)
+        (conv.weight, [norm.running_mean, norm.running_var, norm.weight, norm.bias])
         for conv, norm in zip(modules[::2], modules[1::2])
     ]
 
@@ -103,7 +103,7 @@ def settled(net: nn.Module) -> nn.Module:
     return net.double().eval()
 
 
-def transcribed(x: Tensor, table: list, parameters: list, convolve, pool, before=()) -> Tensor:
+def transcribed(x: Tensor, table: list, parameters: list, convolve, pool, eps, before=()) -> Tensor:
     """The features, layer by layer; ``before`` pools in front of blocks by number."""
     parameters = iter(parameters)
     for number, block in enumerate([*STEM, *table], -1):
@@ -117,7 +117,7 @@ def transcribed(x: Tensor, table: list, parameters: list, convolve, pool, before
                 if isinstance(layer, str):
                     out = pool(out, layer, None if number < 0 else 3)
                     continue
-                weight, (mean, var, scale, shift), eps = next(parameters)
+                weight, (mean, var, scale, shift) = next(parameters)
                 out = convolve(out, weight, layer[2])
                 shape = (1, -1) + (1,) * (x.ndim - 2)
                 mean, var, scale, shift = (t.view(shape) for t in (mean, var, scale, shift))
@@ -146,7 +146,7 @@ def pool_2d(x: Tensor, kind: str, kernel: object) -> Tensor:
 def test_bn_inception_is_its_transcription():
     net = settled(BNInception(in_channels=10))
     x = torch.randn(2, 10, 64, 96, dtype=torch.float64)
-    expected = transcribed(x, BN_INCEPTION, parameters_in_order(net), convolve_2d, pool_2d)
+    expected = transcribed(x, BN_INCEPTION, parameters_in_order(net), convolve_2d, pool_2d, 1e-5)
     out = net(x)
     assert out.shape == (2, 1024, 2, 3)
     assert out.std() > 0.01
@@ -203,7 +203,8 @@ def test_i3d_is_its_transcription(shape, expected):
     net = settled(InceptionI3D(in_channels=2))
     x = torch.randn(1, 2, *shape, dtype=torch.float64)
     before = [(3, AT_4B), (2, AT_5B)]
-    result = transcribed(x, INCEPTION_V1, parameters_in_order(net), convolve_3d, pool_3d, before)
+    parameters = parameters_in_order(net)
+    result = transcribed(x, INCEPTION_V1, parameters, convolve_3d, pool_3d, 1e-3, before)
     out = net(x)
     assert out.shape == (1, 1024, *expected)
     assert out.std() > 0.01
