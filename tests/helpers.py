@@ -12,6 +12,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from artnet_mm.data_making.motion_clips import motion_clip
 from artnet_mm.selections import select
@@ -19,10 +20,13 @@ from artnet_mm.selections import select
 ROOT = Path(__file__).parents[1]
 
 
-# Channels of the features with 8 base channels; these two have no such option.
-FULL_SIZE = {'c3d_vgg11_kinetics': 4096, 'tsn_r50_kinetics': 2048}
+# Channels of the features with 8 base channels, where they are not 64.
 BOTTLENECKS = ('i3d_r50', 'c2d_r50_lstm', 'artnet_r50_d', 'artnet_r101_d')
-FEATURES = {**{f'{name}_kinetics': 256 for name in BOTTLENECKS}, **FULL_SIZE}
+FEATURES = {f'{name}_kinetics': 256 for name in BOTTLENECKS}
+# Leaves, by the beginnings of their names, whose networks have no such option.
+FULL_SIZE = ('c3d_vgg11', 'c3d_bn', 'tsn_', 'two_stream', 'i3d_inceptionv1', 'ltc')
+# Side of the crops, of 86 x 64 frames and clips of 16, where they are large.
+SMALL_CROPS = {'i3d_inceptionv1': 64, 'ltc': 40}
 
 
 def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 25) -> dict:
@@ -31,8 +35,9 @@ def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 2
     ``clips`` is the folder of the fixture of that name, of ``flow_clips`` for flow
     configs, or of ``image_clips`` for Jester's.
     """
-    options = {'model.cls_head.in_channels': FEATURES.get(name, 64)}
-    if name not in FULL_SIZE:
+    options: dict = {}
+    if not name.startswith(FULL_SIZE):
+        options['model.cls_head.in_channels'] = FEATURES.get(name, 64)
         options['model.backbone.base_channels'] = 8
     images = name.endswith(('_flow', '_jester'))
     for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
@@ -49,6 +54,25 @@ def tiny_options(clips: Path, name: str = 'artnet_r18_d_toy', num_clips: int = 2
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     place = cfg.test_pipeline.index(step_of(cfg.test_pipeline, 'UniformClipSampler'))
     options[f'test_dataloader.dataset.pipeline.{place}.num_clips'] = num_clips
+    for family, side in SMALL_CROPS.items():
+        if name.startswith(family):
+            options |= small_crops(cfg, side)
+    return options
+
+
+def small_crops(cfg: Config, side: int) -> dict:
+    """Overrides that give a config 86 x 64 frames, crops of a side, and clips of 16 frames."""
+    sizes = {
+        'clip_len': 16, 'crop_size': side, 'input_size': side,
+        'ClipDecode': (86, 64), 'ClipResize': (86, 64), 'Resize': (side, side),
+    }  # fmt: skip
+    options = {'model.data_preprocessor.crop_size': side}
+    options |= {f'model.backbone.{k}': sizes[k] for k in sizes if k in cfg.model.backbone}
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for place, step in enumerate(cfg[loader].dataset.pipeline):
+            for key in step.keys() & {*sizes, 'scale'}:
+                value = sizes[step['type'] if key == 'scale' else key]
+                options[f'{loader}.dataset.pipeline.{place}.{key}'] = value
     return options
 
 
@@ -75,16 +99,16 @@ def tiny_config(
 
 
 def settle_running_statistics(model: torch.nn.Module, clips: torch.Tensor) -> None:
-    """Set the statistics of all BN layers from clips (N, C, T, H, W) as the network sees them.
+    """Set the statistics of all BN layers from clips (N, C, T, H, W), normalised.
 
     At the start, and after one step at rate 0.1, they are far behind the weights,
     and in eval mode the units square what is off, layer after layer.
     """
     for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm3d):
+        if isinstance(module, _BatchNorm):
             module.momentum = 1.0
     with torch.no_grad():
-        model.train().backbone(clips)
+        model.train().extract_feat(clips.unsqueeze(1), stage='backbone')
 
 
 def settled_toy() -> torch.nn.Module:

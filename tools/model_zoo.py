@@ -49,11 +49,12 @@ A section for each table of the paper; an experiment stands in every table that 
 to 5 are about Kinetics-400, trained from scratch: the validation set, and in Table 5 the test set
 too. Table 6 is about UCF101 and HMDB51, from Kinetics weights. Everything is tested with 25 clips x
 10 crops of 112 x 112 (clips of 16 frames, and single frames of TSN-ResNet50), or 5 crops where
-classes name left and right; Avg is the mean of top-1 and top-5. *Paper* columns quote the paper;
-*measured* ones stay empty until somebody trains the model with this code and publishes the weights;
-those of the demo are the mean of the runs in the README, on frames of 56 x 56. Parameters and
-multiply-adds of one view are counted on the network that the config builds (the paper counts FLOPs
-a little differently: 19.58 G for C3D-ResNet18).
+classes name left and right; the paper's rivals with clips and crops of their own sizes. Avg is the
+mean of top-1 and top-5. *Paper* columns quote the paper; *measured* ones stay empty until somebody
+trains the model with this code and publishes the weights; those of the demo are the mean of the
+runs in the README, on frames of 56 x 56. Parameters and multiply-adds of one view are counted on
+the network that the config builds (the paper counts FLOPs a little differently: 19.58 G for
+C3D-ResNet18).
 """
 SOURCES = ('Reported', 'Measured')
 COST = ['Params (M)', 'Multiply-adds (G) x views', 'Weights']

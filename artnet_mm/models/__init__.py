@@ -10,9 +10,12 @@ __all__ = ['ARTNet', 'RelationConv3d', 'SMARTConv3d', 'SpatialConv3d', 'switch_t
 if HAS_MMACTION:
     from .backbone import ARTNet
     from .consensus import AttentionConsensus, LSTMConsensus
+    from .inception import BNInception, InceptionI3D
+    from .plain3d import LTC, BatchNormC3D
     from .preprocessor import ClipPreprocessor
     from .recognizers import ClipRecognizer2D, ClipRecognizer3D
     from .tsn_clip_head import TSNClipHead
 
     __all__ += ['AttentionConsensus', 'ClipPreprocessor', 'ClipRecognizer2D', 'ClipRecognizer3D']
     __all__ += ['LSTMConsensus', 'TSNClipHead']
+    __all__ += ['LTC', 'BNInception', 'BatchNormC3D', 'InceptionI3D']

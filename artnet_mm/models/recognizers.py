@@ -87,8 +87,14 @@ class ClipRecognizer3D(_Chunked, Recognizer3D):
 
 @MODELS.register_module()
 class ClipRecognizer2D(_Chunked, Recognizer2D):
-    """Stock ``Recognizer2D`` on clips of one frame, tested as :class:`ClipRecognizer3D`."""
+    """Stock ``Recognizer2D`` on single frames or stacks, tested as :class:`ClipRecognizer3D`.
+
+    A clip of T frames is one image of T * C channels, frame by frame: of flow x, y of the first
+    frame, x, y of the second, and so on, as the temporal stream of two-stream networks reads it.
+    """
 
     def extract_feat(self, inputs: Tensor, *args, **kwargs) -> tuple:
-        """(N, M, C, 1, H, W) to the features of N * M frames."""
-        return super().extract_feat(inputs.squeeze(3), *args, **kwargs)
+        """(N, M, C, T, H, W), or (N, M, C, H, W), to the features of N * M images."""
+        if inputs.ndim == 6:
+            inputs = inputs.transpose(2, 3).flatten(2, 3)
+        return super().extract_feat(inputs, *args, **kwargs)

@@ -67,6 +67,7 @@ PAPER = {  # transcribed from the paper: top-1, top-5, Avg; Avg of validation an
 }
 MMACTION2 = "MMAction2's own networks under this data and protocol"
 MOTION = 'Something-Something V2, Diving48 and Jester, where motion decides'
+RIVALS = "The paper's rivals, with inputs of their own, under this data and recipe"
 RELEASED = "The authors' released networks"
 BEYOND = 'Beyond the paper, under its data and protocol'
 
@@ -98,7 +99,7 @@ def test_every_leaf_is_in_the_catalogue_by_its_name():
     for metafile in metafiles().values():
         (collection,) = metafile['Collections']
         assert {model['In Collection'] for model in metafile['Models']} == {collection['Name']}
-    assert len(FUSIONS) == 3
+    assert len(FUSIONS) == 7
     for fusion in FUSIONS:
         rgb, flow = fusion['Streams']
         assert flow == f'{rgb}_flow'
@@ -113,7 +114,7 @@ def test_modality_in_the_catalogue_is_what_the_network_reads():
 
 def test_tables_hold_the_papers_rows_and_without_dumps_no_measured_figure(tmp_path):
     tables = report(tmp_path)
-    assert tables.keys() == {*PAPER, MOTION, MMACTION2, RELEASED, BEYOND}
+    assert tables.keys() == {*PAPER, MOTION, MMACTION2, RIVALS, RELEASED, BEYOND}
     for title, expected in PAPER.items():
         paper = {}
         for name, cells in tables[title].items():
@@ -131,9 +132,14 @@ def test_tables_hold_the_papers_rows_and_without_dumps_no_measured_figure(tmp_pa
         for data in ('Something-Something V2', 'Diving48', 'Jester')
         for model in (C3D, ART)
     ]
-    for title in (MOTION, MMACTION2, RELEASED):
-        for row in tables[title].values():
-            assert set(list(row.values())[1:]) == {''}
+    two_streams = ('Two-stream ResNet50', 'TSN-BNInception', 'I3D-InceptionV1', 'LTC, 60 frames')
+    rivals = {f'{name}, {kind}' for name in two_streams for kind in ('RGB', 'Flow', 'Fusion')}
+    assert tables[RIVALS].keys() == {*rivals, 'C3D-VGG11 with BN, RGB'}
+    others = [
+        row for title in (MOTION, MMACTION2, RIVALS, RELEASED) for row in tables[title].values()
+    ]
+    for row in others:
+        assert set(list(row.values())[1:]) == {''}
 
 
 def test_a_dump_fills_its_row_in_every_table_that_lists_it(tmp_path):

@@ -62,6 +62,17 @@ LONG_TERM = {  # consensus, segments in training
     'artnet_r18_d_lstm_kinetics': ('LSTMConsensus', 8),
     'c2d_r50_lstm_kinetics': ('LSTMConsensus', 8),
 }
+RIVALS = {  # network, channels of its input, frames of a clip, crop, frames (w, h), segments
+    'two_stream_r50_kinetics': ('ResNet', 3, 1, 224, (340, 256), 1),
+    'two_stream_r50_kinetics_flow': ('ResNet', 10, 5, 224, (340, 256), 1),
+    'tsn_bninception_kinetics': ('BNInception', 3, 1, 224, (340, 256), 3),
+    'tsn_bninception_kinetics_flow': ('BNInception', 10, 5, 224, (340, 256), 3),
+    'c3d_bn_kinetics': ('BatchNormC3D', 3, 16, 112, (170, 128), 1),
+    'i3d_inceptionv1_kinetics': ('InceptionI3D', 3, 64, 224, (340, 256), 1),
+    'i3d_inceptionv1_kinetics_flow': ('InceptionI3D', 2, 64, 224, (340, 256), 1),
+    'ltc_60f_kinetics': ('LTC', 3, 60, 71, (109, 82), 1),
+    'ltc_60f_kinetics_flow': ('LTC', 2, 60, 71, (109, 82), 1),
+}
 RELEASED = ('c3d_r18_kinetics', 'artnet_r18_d_kinetics', 'artnet_r18_d_tsn_kinetics')
 TOYS = ('artnet_r18_d_toy', 'c2d_r18_toy', 'c3d_r18_toy')
 LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
@@ -72,16 +83,16 @@ def steps(cfg: Config, loader: str) -> dict:
 
 
 def views_of_a_test_video(runner: Runner) -> torch.Tensor:
-    """The views of the first test video, (V, C, T, H, W), or (V, C, H, W) of single frames."""
+    """The views of the first test video, (V, C, T, H, W)."""
     loader = runner.build_dataloader(runner.cfg.test_dataloader)
     (views,) = runner.model.data_preprocessor(next(iter(loader)))['inputs']
-    return torch.cat(list(views.split(len(views)))).squeeze(2)
+    return torch.cat(list(views.split(len(views))))
 
 
 def test_every_leaf_is_known():
     released = {f'{name}_released' for name in RELEASED}
     assert set(LEAVES) == {
-        *KINETICS, *LONG_TERM, *FINE_TUNING, *ON_MOTION, *COMPARISONS, *released, *TOYS,
+        *KINETICS, *LONG_TERM, *FINE_TUNING, *ON_MOTION, *COMPARISONS, *RIVALS, *released, *TOYS,
     }  # fmt: skip
 
 
@@ -280,6 +291,41 @@ def test_comparison_is_mmaction2s_own_network_from_scratch(name, base):
     assert settings(ours.backbone) == settings(theirs.backbone)
     assert ours.cls_head.dropout_ratio == theirs.cls_head.dropout_ratio
     assert ours.cls_head.average_clips == 'score'
+    assert cfg.test_evaluator == dict(type='VideoAccuracy', num_videos=19796)
+
+
+@pytest.mark.parametrize('name', RIVALS)
+def test_rival_has_its_network_and_input_from_scratch(name):
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    network, channels, clip_len, crop, scale, segments = RIVALS[name]
+    backbone = cfg.model.backbone
+    assert (backbone.type, backbone.get('in_channels', 3)) == (network, channels)
+    assert backbone.get('pretrained') is cfg.load_from is None
+    with torch.device('meta'):
+        assert MODELS.build(cfg.model).cls_head.average_clips == 'score'
+    mean = [128, 128] if name.endswith('_flow') else [123, 117, 104]
+    assert cfg.model.data_preprocessor == dict(type='ClipPreprocessor', mean=mean, crop_size=crop)
+    for loader in ('train_dataloader', 'val_dataloader'):
+        sampler = steps(cfg, loader)['SegmentClipSampler']
+        assert (sampler.clip_len, sampler.num_segments) == (clip_len, segments)
+        assert sampler.get('test_mode', False) == (loader == 'val_dataloader')
+        assert steps(cfg, loader)['ClipDecode'].scale == scale
+    train = steps(cfg, 'train_dataloader')
+    assert train['MultiScaleCrop'].input_size == crop
+    assert train['Resize'].scale == (crop, crop)
+    assert 'ClipFlip' in train
+    assert steps(cfg, 'val_dataloader')['CenterCrop'].crop_size == crop
+    test = steps(cfg, 'test_dataloader')
+    sampler = test['UniformClipSampler']
+    assert (sampler.clip_len, sampler.num_clips) == (clip_len, 25)
+    assert test['ClipDecode'].scale == test['ClipResize'].scale == scale
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = cfg[loader].dataset
+        data = ('Flow', 'img') if name.endswith('_flow') else (None, 'video')
+        assert (dataset.get('modality'), *dataset.data_prefix) == data
+    rate, batch = cfg.optim_wrapper.optimizer.lr, cfg.auto_scale_lr.base_batch_size
+    assert batch == 8 * cfg.train_dataloader.batch_size
+    assert rate == 0.003 if network == 'LTC' else rate / batch == pytest.approx(0.1 / 256)
     assert cfg.test_evaluator == dict(type='VideoAccuracy', num_videos=19796)
 
 
