@@ -34,7 +34,10 @@ def register() -> None:
     compat.find_models_in_inferencer()
 
     from . import datasets, engine, evaluation, models  # noqa: F401
+    from .models.inflate import Inflated2d
     from .zoo import hub  # noqa: F401
+
+    compat.inflate_units_in_resnet3d(Inflated2d)
 
 
 if HAS_MMACTION:

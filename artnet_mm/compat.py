@@ -9,6 +9,7 @@ import os
 import sys
 import types
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -199,6 +200,27 @@ def find_models_in_inferencer() -> None:
         return stock(self, model)
 
     ActionRecogInferencer._load_model_from_metafile = _load_model_from_metafile
+
+
+def inflate_units_in_resnet3d(inflate: Callable[[str], Callable[[torch.nn.Module], None]]) -> None:
+    """Let ``ResNet3d(conv_cfg=dict(type='SMARTConv3d'), pretrained2d=True)`` take 2D weights.
+
+    MMAction2 inflates convolutions that have a ``weight``, under torchvision's names alone. Goes
+    when it lets a layer inflate itself.
+
+    Args:
+        inflate (Callable): Makes what gives a backbone the weights of a file.
+    """
+    from mmaction.models.backbones.resnet3d import ResNet3d
+
+    stock = ResNet3d._inflate_weights
+
+    def _inflate_weights(self, logger) -> None:
+        if any(hasattr(module, 'branches') for module in self.modules()):
+            return inflate(self.pretrained)(self)
+        return stock(self, logger)
+
+    ResNet3d._inflate_weights = staticmethod(_inflate_weights)
 
 
 def prediction(scores: torch.Tensor, label: int) -> dict:

@@ -25,19 +25,26 @@ class ARTNet(artnet.ARTNet, BaseModule):
     Args:
         args, kwargs: Those of :class:`artnet_mm.models.artnet.ARTNet`.
         init_cfg (dict | list): Initialisation by MMEngine. Defaults to Xavier
-            convolutions and normalisations of scale 1 and shift 0.
+            convolutions and normalisations of scale 1 and shift 0, which also come before
+            an ``Inflated2d`` alone.
     """
 
     _find_unit = staticmethod(MODELS.get)
 
     def __init__(self, *args, init_cfg: dict | list | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.init_cfg = DEFAULT_INIT if init_cfg is None else init_cfg
+        if init_cfg is None:
+            init_cfg = DEFAULT_INIT
+        elif isinstance(init_cfg, dict) and init_cfg['type'] == 'Inflated2d':
+            init_cfg = [*DEFAULT_INIT, init_cfg]
+        self.init_cfg = init_cfg
 
     def init_weights(self) -> None:
         """Initialise as ``init_cfg`` says; residual branches by 0 if asked to, where it is new."""
         cfgs: list[Any] = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
-        pretrained = any(cfg and cfg['type'] in ('Pretrained', PretrainedInit) for cfg in cfgs)
+        pretrained = any(
+            cfg and cfg['type'] in ('Pretrained', 'Inflated2d', PretrainedInit) for cfg in cfgs
+        )
         fresh = not (self.is_init or pretrained)
         BaseModule.init_weights(self)
         if fresh:

@@ -95,6 +95,16 @@ def test_ranges_are_stated_alike_and_hold_the_tested_set():
     assert set(stated) - {'mmcv'} <= set(locked)
 
 
+def test_readme_example_of_a_start_from_images_names_what_is_there(tmp_path):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    (tmp_path / 'mine.py').write_text(example('inflated'))
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    cfg.model.backbone.base_channels = 8
+    backbone = MODELS.build(cfg.model.backbone)
+    with pytest.raises(FileNotFoundError, match=r'resnetv2_50\.pth'):
+        backbone.init_weights()
+
+
 @pytest.mark.parametrize('name', ['compose', 'table'])
 def test_readme_config_example_builds_and_runs(name, tmp_path):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
