@@ -49,7 +49,7 @@ SECTIONS = {  # title, figures that the table has, remark
     'Beyond': (
         'Beyond the paper, under its data and protocol',
         FIGURES,
-        'Responses of ResNet50 and 101 are bounded (docs/study.md).',
+        'All but those with attention or LSTM have bounded responses (docs/study.md).',
     ),
     'Demo': ('The demo: 100 motion clips', FIGURES, ''),
 }

@@ -56,7 +56,7 @@ COMPARISONS = {  # base of MMAction2's own configs
     'r2plus1d_r34_kinetics': 'r2plus1d_r34',
     'tsn_r50_kinetics': 'tsn_r50',
 }
-BEYOND = ('artnet_r50_d_kinetics', 'artnet_r101_d_kinetics')
+BOUNDED = ('artnet_r50_d_kinetics', 'artnet_r101_d_kinetics', 'artnet_r18_d_today_kinetics')
 LONG_TERM = {  # consensus, segments in training
     'artnet_r18_d_attention_kinetics': ('AttentionConsensus', 4),
     'artnet_r18_d_lstm_kinetics': ('LSTMConsensus', 8),
@@ -92,7 +92,8 @@ def views_of_a_test_video(runner: Runner) -> torch.Tensor:
 def test_every_leaf_is_known():
     released = {f'{name}_released' for name in RELEASED}
     assert set(LEAVES) == {
-        *KINETICS, *LONG_TERM, *FINE_TUNING, *ON_MOTION, *COMPARISONS, *RIVALS, *released, *TOYS,
+        *KINETICS, *BOUNDED, *LONG_TERM, *FINE_TUNING, *ON_MOTION, *COMPARISONS, *RIVALS, *TOYS,
+        *released,
     }  # fmt: skip
 
 
@@ -169,6 +170,26 @@ def test_kinetics_leaf_states_the_recipe(name):
     assert (checkpoint.save_best, checkpoint.max_keep_ckpts) == ('acc/avg', 3)
     assert cfg.test_evaluator.num_videos == 19796
     check_data(cfg, segments)
+
+
+def test_what_is_of_today_differs_from_the_papers_leaf_in_these_parts_alone():
+    names = ('artnet_r18_d_today_kinetics', 'artnet_r18_d_kinetics')
+    today, paper = (Config.fromfile(ROOT / f'configs/{name}.py') for name in names)
+    assert today.model.backbone.pop('max_response') == 10
+    assert today.model.cls_head.pop('label_smooth_eps') == 0.1
+    blending = MODELS.build(today.model.data_preprocessor.pop('blending'))
+    assert [type(augment).__name__ for augment in blending.augments] == [
+        'MixupBlending', 'CutmixBlending',
+    ]  # fmt: skip
+    (ema,) = today.pop('custom_hooks')
+    assert (ema.type, ema.momentum) == ('EMAHook', 2e-4)
+    warm_up, cosine = today.pop('param_scheduler')
+    assert warm_up.end == cosine.begin and cosine.end == today.train_cfg.max_iters
+    for split in ('train', 'val', 'test'):
+        for pipeline in (today[f'{split}_pipeline'], today[f'{split}_dataloader'].dataset.pipeline):
+            assert pipeline[1].pop('frame_interval') == 2
+    paper.pop('param_scheduler')
+    assert {key: today[key] for key in paper} == paper.to_dict()
 
 
 @pytest.mark.parametrize('name', LONG_TERM)
@@ -445,6 +466,6 @@ def test_only_the_toys_leave_the_papers_arithmetic_and_start(name):
     backbone = Config.fromfile(ROOT / f'configs/{name}.py').model.backbone
     changes = {key: backbone.get(key) for key in ('max_response', 'zero_init_residual')}
     toy = dict(max_response=10, zero_init_residual=True)
-    expected = toy if name in TOYS else dict(max_response=10 if name in BEYOND else None)
+    expected = toy if name in TOYS else dict(max_response=10 if name in BOUNDED else None)
     assert {**changes, **expected} == changes
     assert name in TOYS or not changes['zero_init_residual']
