@@ -235,11 +235,13 @@ def prediction(scores: torch.Tensor, label: int) -> dict:
 
 
 def prediction_of(sample: dict) -> tuple[torch.Tensor, int]:
-    """Scores (num_classes,) and label of a tested sample, as a dict.
+    """Scores (num_classes,) and label of a tested sample, as a dict; -1 where there is no label.
 
     mmaction2 1.1 calls them ``pred_scores.item`` and ``gt_labels.item``, 1.2
     ``pred_score`` and ``gt_label``. Goes with support for 1.1.
     """
     if 'pred_scores' in sample:
-        return sample['pred_scores']['item'], int(sample['gt_labels']['item'])
-    return sample['pred_score'], int(sample['gt_label'])
+        scores, label = sample['pred_scores']['item'], (sample.get('gt_labels') or {}).get('item')
+    else:
+        scores, label = sample['pred_score'], sample.get('gt_label')
+    return scores, -1 if label is None else int(label)

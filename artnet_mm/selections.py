@@ -41,22 +41,30 @@ def _resize(cfg: Config, size: int) -> None:
     if not (before := preprocessor.get('crop_size')):
         raise ValueError(f'--size {size}: model.data_preprocessor has no crop_size')
     preprocessor['crop_size'] = size
+    if 'crop_size' in cfg.model.backbone:  # a network made for it
+        cfg.model.backbone.crop_size = size
     for step in _steps(cfg):
         for key in SIZES & step.keys():
             value = step[key]
-            sides = [s if s < 0 else round(s * size / before) for s in _as_list(value)]
+            sides = [value] if isinstance(value, int) else value
+            if not isinstance(sides, Sequence) or not all(isinstance(s, int) for s in sides):
+                raise ValueError(
+                    f'--size {size}: {step["type"]} has {key}={value}, which is no size in pixels '
+                    'that could be changed alike'
+                )
+            sides = [s if s < 0 else round(s * size / before) for s in sides]
             step[key] = sides[0] if isinstance(value, int) else tuple(sides)
-
-
-def _as_list(value: int | Sequence[int]) -> Sequence[int]:
-    return [value] if isinstance(value, int) else value
 
 
 def _lengthen(cfg: Config, clip_len: int) -> None:
     """Clips of another length."""
+    if (cfg.get('model') or {}).get('type') == 'ClipRecognizer2D':
+        raise ValueError(
+            f'--clip-len {clip_len}: this network takes single frames, or stacks of so many'
+        )
+    if 'clip_len' in cfg.model.backbone:  # a network made for it
+        cfg.model.backbone.clip_len = clip_len
     for step in _steps(cfg):
-        if step.get('clip_len', clip_len) == 1:
-            raise ValueError(f'--clip-len {clip_len}: this network takes single frames')
         if 'clip_len' in step:
             step['clip_len'] = clip_len
 
@@ -78,7 +86,7 @@ def select(
         clip_len (int, optional): Frames of a clip. Defaults to that of the config.
 
     Returns:
-        Config: The same.
+        Config: The same; its ``variant`` says of which size and length it is, if another.
 
     Raises:
         ValueError: If the config does not offer it, with what it offers.
@@ -100,6 +108,9 @@ def select(
         _resize(cfg, size)
     if clip_len is not None:
         _lengthen(cfg, clip_len)
+    words = dict(size=size, len=clip_len)
+    if variant := '_'.join(f'{word}{n}' for word, n in words.items() if n is not None):
+        cfg.variant = variant  # which is no experiment of the catalogue
     return cfg
 
 

@@ -92,16 +92,27 @@ def test_views_of_another_size_and_length_differ_in_nothing_else():
     for old, new in zip(steps_of(before), steps_of(cfg)):
         new.update(old)
     before.pop('selections')
+    assert cfg.pop('variant') == 'size224_len32'
     assert cfg.to_dict() == before.to_dict()
 
 
 def test_what_has_no_size_or_length_is_refused():
     with pytest.raises(ValueError, match='--clip-len 32: this network takes single frames'):
         select(leaf('tsn_r50_kinetics'), clip_len=32)
-    cfg = leaf('artnet_r18_d_toy')
+    with pytest.raises(ValueError, match='--size 64: ClipDecode has scale=None, which is no size'):
+        select(leaf('artnet_r18_d_toy'), size=64)
+    cfg = leaf('artnet_r18_d_kinetics')
     cfg.model.data_preprocessor.pop('crop_size')
     with pytest.raises(ValueError, match=r'--size 64: model\.data_preprocessor has no crop_size'):
         select(cfg, size=64)
+
+
+def test_a_network_made_for_a_size_and_a_length_gets_them_too():
+    backbone = select(leaf('ltc_60f_kinetics'), size=58, clip_len=100).model.backbone
+    assert (backbone.crop_size, backbone.clip_len) == (58, 100)
+    for name in LEAVES:
+        if 'toy' not in name:
+            assert select(leaf(name), size=64).variant == 'size64'
 
 
 def test_both_at_once_and_options_on_top():

@@ -25,7 +25,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--out-dir', type=Path, help='folder of the pages and a picture')
     return parser.parse_args()
-    MMLogger.get_current_instance().setLevel('ERROR')
 
 
 if __name__ == '__main__':
@@ -93,6 +92,7 @@ def machine() -> str:
 
 
 def main(args: argparse.Namespace) -> None:
+    MMLogger.get_current_instance().setLevel('ERROR')
     init_default_scope('mmaction')
     with tempfile.TemporaryDirectory() as folder:
         if args.video is None:

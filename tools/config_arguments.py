@@ -21,9 +21,9 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(word: str) -> int:
-    if (number := int(word)) < 1:
-        raise ValueError
-    return number
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f'{word!r} is no number of 1 or more')
+    return int(word)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

@@ -49,7 +49,9 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.deploy:
-        cfg.custom_hooks = [*cfg.get('custom_hooks', ()), dict(type='DeployHook')]
+        # Checkpoints of EMAHook have the average as their weights: it has nothing left to swap.
+        hooks = [hook for hook in cfg.get('custom_hooks') or () if hook['type'] != 'EMAHook']
+        cfg.custom_hooks = [*hooks, dict(type='DeployHook')]
     if args.count_broken:
         for _, dataset in leaves(cfg.test_dataloader.dataset, ''):
             dataset['count_broken'] = True

@@ -37,7 +37,8 @@ def parse_options(words: list[str]) -> dict:
 def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` and lay the shared arguments over it.
 
-    The work dir is named after the config, and the split where it has several.
+    The work dir is named after the config, its size and length if they are others, and the split
+    where it has several.
 
     Raises:
         SystemExit: With one line, if the config does not offer what is selected.
@@ -54,7 +55,8 @@ def load_config(args: argparse.Namespace) -> Config:
     if options:
         cfg.merge_from_dict(options)
     cfg.launcher = getattr(args, 'launcher', 'none')
-    work_dir = Path('work_dirs', Path(args.config).stem)
+    words = [Path(args.config).stem, *filter(None, [cfg.get('variant')])]
+    work_dir = Path('work_dirs', '_'.join(words))
     if 'split' in cfg:
         work_dir /= f'split{cfg.split}'
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(work_dir)

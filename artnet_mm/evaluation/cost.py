@@ -28,7 +28,9 @@ def count(cfg: Config) -> dict[str, int]:
     channels, size = len(cfg.model.data_preprocessor.mean), cfg.model.data_preprocessor.crop_size
     view = torch.empty(1, 1, channels, length, size, size, device='meta')
     with FlopCounterMode(display=False) as counter:
-        model(view, stage='head', mode='tensor')
+        scores = model(view, stage='head', mode='tensor')
+        if getattr(model.cls_head, 'joins_features', False):
+            model.cls_head.classify(scores.unsqueeze(1))
     return {
         'Parameters': sum(parameter.numel() for parameter in model.parameters()),
         'FLOPs': counter.get_total_flops() // 2,

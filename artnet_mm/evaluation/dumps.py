@@ -68,15 +68,14 @@ def write_arrays(samples: list[dict], file: str | Path) -> None:
     """Write samples as arrays of numbers and text, for NumPy, which has no need of pickles.
 
     ``scores`` (N, num_classes), ``labels`` (N,), and the names of the N videos under those
-    of ``NAMES`` that the samples have.
+    of ``NAMES`` that the samples have, empty where one has not.
     """
     scores, labels = zip(*map(prediction_of, samples))
-    arrays: dict[str, Any] = {
-        name: np.array([str(sample[name]) for sample in samples])
-        for name in NAMES
-        if all(name in sample for sample in samples)
-    }
-    arrays |= dict(scores=torch.stack(scores).numpy(), labels=np.array(labels))
+    arrays: dict[str, Any] = dict(scores=torch.stack(scores).numpy(), labels=np.array(labels))
+    for name in NAMES:
+        names = [sample.get(name) or '' for sample in samples]
+        if any(names):
+            arrays[name] = np.array(names)
     with whole_file(file) as place:
         np.savez(place, **arrays)
 
@@ -87,7 +86,7 @@ def _read_arrays(data: bytes) -> list[dict]:
         samples = [prediction(*sample) for sample in zip(scores, labels)]
         for name in set(NAMES) & set(arrays):
             for sample, video in zip(samples, arrays[name].tolist()):
-                sample[name] = video
+                sample |= {name: video} if video else {}
     return samples
 
 

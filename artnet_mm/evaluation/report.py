@@ -1,6 +1,7 @@
 """Measured figures beside the paper's, from the catalogue and dumped scores."""
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +55,7 @@ SECTIONS = {  # title, figures that the table has, remark
     'Demo': ('The demo: 100 motion clips', FIGURES, ''),
 }
 """What the catalogue calls tables: the paper's by number, and others."""
+VARIANT = re.compile('^variant = ', re.MULTILINE)
 PART = '* On part of the videos: such figures compare with no others.'
 
 
@@ -139,7 +141,7 @@ def find_dumps(work_dirs: Iterable[Path], names: Collection[str]) -> dict[tuple[
     """Dumped scores of finished tests, wherever they lie in some folders.
 
     A work dir is one of an experiment by its own name, or by the config that
-    MMEngine keeps in it.
+    MMEngine keeps in it, unless that is of another size of views or length of clips.
 
     Args:
         work_dirs (Iterable[Path]): Work dirs, or folders of them.
@@ -161,9 +163,11 @@ def find_dumps(work_dirs: Iterable[Path], names: Collection[str]) -> dict[tuple[
             if folder.name in {f'split{split}' for split in OFFICIAL_SPLITS} and kind == '':
                 kind = folder.name
             owner = folder.parent if kind and kind in folder.name else folder
-            kept = [path.stem for path in sorted(folder.glob('*.py'))]
-            name = next((name for name in (owner.name, *kept) if name in names), None)
-            if name is None or kind is None:
+            kept = sorted(folder.glob('*.py'))
+            variant = any(VARIANT.search(path.read_text(encoding='utf-8')) for path in kept)
+            candidates = (owner.name, *(path.stem for path in kept))
+            name = next((name for name in candidates if name in names), None)
+            if name is None or kind is None or variant:
                 continue
             if found.setdefault((name, kind), dump) != dump:
                 raise ValueError(f'{found[name, kind]} and {dump} are both of {name}: name one')

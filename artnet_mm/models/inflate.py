@@ -1,6 +1,7 @@
 """Networks started from images: 2D weights in the place of 3D ones."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -89,14 +90,15 @@ class Inflated2d:
     2D weights for its appearance, and a reduction that passes it on and leaves relation out at
     first. There is a ReLU before the reduction: that is the 2D layer where a ReLU follows it
     anyway, in bottlenecks and in ``ResNet3d`` but for the last convolution of a block, and the
-    rectified one in the second convolutions of depth 18 and 34. In ``RelationConv3d`` the 3D
-    convolution is inflated.
+    rectified one in the stem and the second convolutions of depth 18 and 34. In ``RelationConv3d``
+    the 3D convolution is inflated.
 
     Known are the names of timm's ``resnetv2``, for ``ARTNet``, which has the same structure but for
     the max pooling behind the stem; and those of torchvision's and MMPretrain's ResNet, for
-    MMAction2's ``ResNet3d`` (where ``pretrained2d=True`` comes here if it has units) and for
-    ``ARTNet``, which takes the convolutions and the BN behind them, but is another function. A
-    first convolution that reads flow has the mean over red, green and blue, as in TSN.
+    MMAction2's ``ResNet3d`` (by its ``pretrained`` and ``pretrained2d=True``, which come here if it
+    has units; it knows no ``init_cfg``) and for ``ARTNet``, which takes the convolutions and
+    the BN behind them, but is another function. A first convolution that reads flow has the
+    mean over red, green and blue, as in TSN.
 
     Args:
         checkpoint (str): File, URL or name of the 2D weights.
@@ -122,7 +124,17 @@ class Inflated2d:
                 f'{self.checkpoint} is of no network that Inflated2d knows; its names begin with '
                 f'{shortened(list(state))}'
             )
+        if old_names and 'norm.running_mean' not in state:
+            raise ValueError(
+                f'{self.checkpoint} has no BN: of BiT, whose convolutions are standardised and '
+                'followed by group normalisation, no network here is the inflated one'
+            )
         modules = {name: module for name, module in net.named_modules() if name}
+        for name, module in modules.items():
+            if isinstance(module, _BatchNorm | nn.GroupNorm) and not (
+                isinstance(module, _BatchNorm) and module.affine and module.track_running_stats
+            ):
+                raise ValueError(f'Inflated2d takes networks with BN, and {name} is {module}')
         used, new = set[str](), set[str]()
         for slot in (_resnet_v2 if old_names else _resnet)(net, state):
             conv, norm = modules.get(slot.conv), modules.get(slot.norm)
@@ -133,6 +145,8 @@ class Inflated2d:
                 taken = self._convolution(conv, weight, norm2d, norm)
                 used |= {f'{slot.conv2d}.weight'} if taken else set()
                 new |= {f'{slot.conv}.{name}' for name in taken}
+                if taken and norm is None:  # its scale is in the convolution
+                    used |= {f'{slot.norm2d}.{key}' for key in norm2d}
                 if not taken or (isinstance(conv, SMARTConv3d) and conv.has_relation):
                     used |= {f'{slot.norm2d}.{key}' for key in norm2d} if taken else set()
                     continue  # its BN is in the unit
@@ -147,7 +161,7 @@ class Inflated2d:
             f'{self.checkpoint}: {len(used)} of {len(used) + len(unused)} 2D tensors taken; left '
             f'as initialised: {shortened(fresh)}; not used: {shortened(unused)}',
             logger='current',
-            level=logging.INFO,
+            level=logging.WARNING if unused and not _of_head(unused) else logging.INFO,
         )
 
     def _read(self) -> dict[str, Tensor]:
@@ -207,6 +221,11 @@ class Inflated2d:
             return False
         norm.load_state_dict({**own, **{key: state[key] for key in BN if key in own}})
         return True
+
+
+def _of_head(names: list[str]) -> bool:
+    """Whether tensors are those of a classifier only."""
+    return all(re.match(r'(head|fc|cls_head|classifier)\.', name) for name in names)
 
 
 def _identity(norm: Any) -> dict[str, Tensor]:

@@ -42,8 +42,12 @@ class _Chunked:
             for views in video.split(size)
         ]
         crops = {}
-        if getattr(self.cls_head, 'joins_features', False) and isinstance(videos[0], Views):
-            crops['num_crops'] = len(videos[0].crops)
+        if getattr(self.cls_head, 'joins_features', False):
+            first, stated = videos[0], data_samples[0].metainfo.get('num_clips')
+            if isinstance(first, Views):
+                crops['num_crops'] = len(first.crops)
+            elif stated:  # crops that the pipeline has made
+                crops['num_crops'] = len(first) // stated
         return self.cls_head.predict_by_feat(torch.cat(scores), data_samples, **crops)
 
 

@@ -28,7 +28,9 @@ class TSNClipHead(I3DHead):
             'AvgConsensus', or a registered module that maps (N, K, num_classes) to
             (N, 1, num_classes), in training, where testing averages views; or, in training and
             testing, a :class:`FeatureConsensus`, 'LSTMConsensus' or 'AttentionConsensus', which
-            joins the clips of each crop before they are classified. Defaults to the average.
+            joins the clips of each crop before they are classified (of crops that a pipeline has
+            made, with 'num_clips' among the ``meta_keys`` of PackActionInputs). Defaults to the
+            average.
         average_clips (str): How ``predict`` joins views: 'score' (the paper's:
             before the softmax) or 'prob'. Defaults to 'score'.
         kwargs: Arguments of :class:`I3DHead`.
@@ -85,11 +87,11 @@ class TSNClipHead(I3DHead):
         """
         segments = self._by_sample(cls_scores, data_samples)
         if self.joins_features:
-            return super().loss_by_feat(self._classify(segments), data_samples)
+            return super().loss_by_feat(self.classify(segments), data_samples)
         return super().loss_by_feat(self.consensus(segments).squeeze(1), data_samples)
 
-    def _classify(self, features: Tensor) -> Tensor:
-        """(N, K, C) of K clips -> (N, num_classes)."""
+    def classify(self, features: Tensor) -> Tensor:
+        """Features (N, K, C) of K clips, joined -> scores (N, num_classes)."""
         return self.fc_cls(self.consensus(features.to(self.fc_cls.weight.dtype)))
 
     def predict_by_feat(self, cls_scores: Tensor, data_samples: list, num_crops: int = 1) -> list:
@@ -107,7 +109,7 @@ class TSNClipHead(I3DHead):
         views = self._by_sample(cls_scores, data_samples)
         if self.joins_features:
             clips = views.unflatten(1, (num_crops, -1)).flatten(0, 1)
-            views = self._by_sample(self._classify(clips), data_samples)
+            views = self._by_sample(self.classify(clips), data_samples)
         strange = int((~views.isfinite()).flatten(1).any(1).sum())
         if strange:
             print_log(

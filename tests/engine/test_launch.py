@@ -145,6 +145,8 @@ def test_the_work_dir_names_config_and_split(name):
     assert load_config(args).work_dir == f'work_dirs/c3d_r18_{name}/split1'
     args.config = str(ROOT / 'configs/artnet_r18_d_kinetics.py')
     assert load_config(args).work_dir == 'work_dirs/artnet_r18_d_kinetics'
+    args.size, args.clip_len = 224, 32
+    assert load_config(args).work_dir == 'work_dirs/artnet_r18_d_kinetics_size224_len32'
     args.work_dir = 'mine'
     assert load_config(args).work_dir == 'mine'
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.fileio import dump
 
 from artnet_mm.compat import prediction_of
-from artnet_mm.evaluation.dumps import read_dump
+from artnet_mm.evaluation.dumps import read_dump, write_arrays
 from artnet_mm.evaluation.fusion import accuracy, fuse, read_scores, write_scores
 
 from ..helpers import labelled, run_tool
@@ -252,6 +252,17 @@ def test_written_scores_are_a_dump_again(tmp_path, suffix):
     assert first.keys() == sample_of([0, 1], 0, video_id='a').keys()
     assert prediction_of(first)[0].tolist() == [2, 0, 1]
     assert [file.name for file in tmp_path.iterdir()] == [out.name]
+
+
+def test_arrays_of_samples_that_lack_a_label_or_a_name(tmp_path):
+    samples = [sample_of([0, 1], 1, filename='a.mp4'), sample_of([2, 1], 0, frame_dir='b')]
+    for key in ('gt_label', 'gt_labels'):
+        samples[1].pop(key, None)
+    write_arrays(samples, tmp_path / 'out.npz')
+    first, second = read_dump(tmp_path / 'out.npz')
+    assert (first['filename'], second['frame_dir']) == ('a.mp4', 'b')
+    assert 'frame_dir' not in first and 'filename' not in second
+    assert [prediction_of(sample)[1] for sample in (first, second)] == [1, -1]
 
 
 def test_arrays_hold_numbers_and_text_alone(tmp_path):

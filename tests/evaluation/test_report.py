@@ -18,6 +18,7 @@ from artnet_mm.evaluation.report import (
     metafiles,
     read_catalogue,
 )
+from artnet_mm.selections import select
 
 from ..helpers import ROOT, as_arguments, run_tool, settled_toy, tiny_options
 
@@ -308,6 +309,13 @@ def test_results_are_found_by_the_name_of_the_folder_or_the_config_in_it(tmp_pat
     (tmp_path / 'a/mine/artnet_r18_d_kinetics.py').write_text('')
     write(tmp_path / 'b/c3d_r18_ucf101/split2/scores.pkl', right=8, classes=101)
     write(tmp_path / 'b/elsewhere/scores.pkl', right=8)
+    for folder in (
+        'c3d_r18_kinetics_size224',
+        'c3d_r18_kinetics',
+    ):  # of other views than the paper's
+        write(tmp_path / f'b/{folder}/scores.pkl', right=8)
+        cfg = select(Config.fromfile(ROOT / 'configs/c3d_r18_kinetics.py'), size=224)
+        cfg.dump(tmp_path / f'b/{folder}/c3d_r18_kinetics.py')
     names = {model['Name'] for model in MODELS}
     found = find_dumps([tmp_path / 'a/mine', tmp_path / 'b'], names)
     assert found == {

@@ -114,6 +114,24 @@ def test_in_tests_the_clips_of_each_crop_are_joined_and_the_crops_averaged(kind,
     torch.testing.assert_close(scores, expected.mean(1))
 
 
+@pytest.mark.parametrize('stated', [True, False])
+def test_crops_of_a_pipeline_are_joined_by_themselves_where_the_number_of_clips_is_known(stated):
+    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_lstm_kinetics.py').model
+    cfg.backbone.update(base_channels=8, max_response=1)
+    cfg.cls_head.in_channels = 64
+    torch.manual_seed(0)
+    model = MODELS.build(cfg).eval()
+    views = torch.randn(1, 6, 3, 8, 32, 32)  # 2 clips of each of 3 crops
+    sample = labelled(0)
+    if stated:
+        sample.set_metainfo(dict(num_clips=2))
+    with torch.no_grad():
+        scores = prediction_of(model.predict(views, [sample])[0].to_dict())[0]
+        features = model.backbone(views[0]).mean((2, 3, 4)).unflatten(0, (3 if stated else 1, -1))
+        expected = model.cls_head.classify(features).mean(0)
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize('name', ['artnet_r18_d_lstm_kinetics', 'c2d_r50_lstm_kinetics'])
 def test_a_recognizer_joins_the_clips_of_a_crop_whatever_the_chunks(name):
     cfg = Config.fromfile(ROOT / f'configs/{name}.py').model

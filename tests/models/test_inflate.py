@@ -207,7 +207,11 @@ def test_flow_reads_the_mean_over_colours(image, tmp_path):
     [
         ({'blocks.0.attn.weight': torch.ones(1)}, 'begin with blocks.0.attn.weight'),
         ({}, 'of no network that Inflated2d knows'),
-        ({'stem.conv.weight': torch.ones(3, 3, 7, 7)}, 'nothing of it fits'),
+        ({'stem.conv.weight': torch.ones(3, 3, 7, 7)}, 'has no BN: of BiT'),
+        (
+            {'stem.conv.weight': torch.ones(3, 3, 7, 7), 'norm.running_mean': torch.ones(3)},
+            'nothing of it fits',
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(state, message, tmp_path):
@@ -217,6 +221,15 @@ def test_what_does_not_fit_is_refused(state, message, tmp_path):
         Inflated2d('x.pth', time='max')
     with pytest.raises(FileNotFoundError, match=r'none\.pth'):
         Inflated2d(str(tmp_path / 'none.pth'))(ARTNet(base_channels=WIDTH))
+
+
+def test_a_network_without_bn_is_refused(tmp_path):
+    net = Images()
+    resnet_v2(net, torch.rand(1, 3, 32, 32).double(), 18)
+    file = saved(net.state, tmp_path / 'timm.pth')
+    for norm_cfg in (dict(type='GN', num_groups=2), dict(type='BN3d', affine=False)):
+        with pytest.raises(ValueError, match=r'takes networks with BN, and stem\.relation_norm is'):
+            Inflated2d(file)(ARTNet(base_channels=WIDTH, norm_cfg=norm_cfg))
 
 
 def test_a_config_starts_from_images_and_says_in_one_line_what_it_took(image, tmp_path):

@@ -135,10 +135,12 @@ def test_an_unlabeled_test_list_runs_and_its_dump_names_every_video(clips, train
 def test_deploy_gives_the_scores_of_the_trained_form(clips, tmp_path):
     torch.save({'state_dict': settled_toy().state_dict()}, tmp_path / 'settled.pth')
     scores = []
-    for flags in ([], ['--deploy']):
+    average = tmp_path / 'average.py'  # which is in the weights, and --deploy has nothing to swap
+    average.write_text(f"_base_ = ['{TOY}']\ncustom_hooks = [dict(type='EMAHook')]\n")
+    for config, flags in ((TOY, []), (average, ['--deploy'])):
         dump = tmp_path / ('deployed.npz' if flags else 'scores.pkl')
         arguments = [*flags, '--dump', dump, *toy_arguments(clips, tmp_path)]
-        run_tool('test.py', TOY, tmp_path / 'settled.pth', *arguments)
+        run_tool('test.py', config, tmp_path / 'settled.pth', *arguments)
         scores.append(torch.stack([prediction_of(sample)[0] for sample in read_dump(dump)]))
     assert [path.name for path in tmp_path.glob('deployed*')] == ['deployed.npz']
     before, after = scores
@@ -244,6 +246,13 @@ def test_help_is_there_before_anything_is_imported_that_takes_seconds(tool):
     imported = set(re.findall(r'\|\s+(\w+)$', result.stderr, re.MULTILINE))
     assert 'argparse' in imported
     assert not imported & {'artnet_mm', 'torch', 'numpy', 'mmengine', 'matplotlib', 'rich', 'av'}
+
+
+@pytest.mark.parametrize('word', ['0', '-1', 'x', '1.5'])
+def test_a_size_that_is_none_is_refused(word):
+    result = run_tool('train.py', TOY, f'--size={word}', check=False)
+    assert result.returncode == 2
+    assert f"argument --size: '{word}' is no number of 1 or more" in result.stderr
 
 
 @pytest.mark.parametrize('word', ['max_iters', 'train_cfg.max_iters:3'])
