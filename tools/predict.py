@@ -97,7 +97,7 @@ def annotate(video: Path, answer: Answer, copy: Path) -> None:
     width, height = reader.size
     scale = max(height / 600, 0.4)
     with whole_file(copy) as place, av.open(str(place), 'w') as container:
-        stream = container.add_stream('libx264', rate=max(reader.rate.limit_denominator(1001), 1))
+        stream = container.add_stream('libx264', rate=reader.codec_rate)
         # H.264 takes even sizes only.
         stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, 'yuv420p'
         for frame in reader.walk(reader.size):

@@ -83,7 +83,7 @@ def write_copy(path: Path, copy: Path, size: tuple[int, int], gop: int, crf: int
         # fastdecode: no CABAC and no deblocking, which cost time whenever a clip is read
         stream = container.add_stream(
             'libx264',
-            rate=max(video.rate.limit_denominator(1001), 1),
+            rate=video.codec_rate,
             options={'crf': str(crf), 'tune': 'fastdecode'},
         )
         stream.width, stream.height = size

@@ -219,9 +219,11 @@ class FrameIndex:
         number, packets = 0, _packets_of(container, stream)
         if start and not self.is_proved:  # each has a time of its own
             container.seek(self._times[start], stream=stream)
-            first = next(packets)
-            number, packets = self._times.index(first.pts), chain([first], packets)
-            if number > start:
+            first = next(packets, None)
+            number = len(self._times)
+            if first is not None and first.pts in self._times:
+                number, packets = self._times.index(first.pts), chain([first], packets)
+            if number > start:  # or somewhere unknown
                 container.close()
                 container, stream = self._open()
                 number, packets = 0, _packets_of(container, stream)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -44,6 +45,11 @@ class Video(FrameIndex):
         """(w, h) of the first frame."""
         height, width, _ = next(self.walk()).shape
         return width, height
+
+    @property
+    def codec_rate(self) -> Fraction:
+        """The rate as encoders take it: of numbers that are not large, at least 1."""
+        return max(self.rate.limit_denominator(1001), Fraction(1))
 
     def frames(self, indices: Sequence[int] | np.ndarray, scale: Scale = None) -> np.ndarray:
         """The frames of some indices, each resized as soon as it is decoded.

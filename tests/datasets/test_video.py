@@ -226,6 +226,17 @@ def test_a_file_larger_than_what_is_kept_is_read_again_from_the_right_place(tmp_
             assert [number_of(image) for image in images] == indices
 
 
+def test_where_seeking_leads_to_a_packet_that_is_not_known_reading_begins_at_the_first(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(packets, 'KEPT', 1000)
+    opened = Video(str(make('H.264 in MP4, a keyframe every 7', tmp_path)))
+    indices = [50, 51, 55]
+    assert [number_of(image) for image in opened.frames(indices)] == indices
+    opened._times = [time if time is None else time + 1 for time in opened._times]
+    assert [number_of(image) for image in opened.frames(indices)] == indices
+
+
 def test_frames_are_resized_one_by_one_as_the_stock_resize_does(tmp_path):
     opened = Video(str(write(tmp_path / 'a.mp4', 'libx264', range(9))))
     whole, small = opened.frames([7, 2, 7]), opened.frames([7, 2, 7], (34, 26))
