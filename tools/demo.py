@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from config_arguments import add_cfg_options
+
 CONFIG = Path(__file__).resolve().parents[1] / 'configs/artnet_r18_d_toy.py'
 NUM_TRAIN, NUM_VAL = 1200, 100
 
@@ -19,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--clips', type=int, nargs=2, default=(NUM_TRAIN, NUM_VAL))
-    parser.add_argument('--cfg-options', nargs='+', default=[], help='passed to train and test')
+    add_cfg_options(parser)  # passed to train and test
     return parser.parse_args()
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from config_arguments import add_cfg_options
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -14,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, help='folder for split1/, split2/ and split3/')
     parser.add_argument('--frames', action='store_true', help='JPEG images instead of videos')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument('--cfg-options', nargs='+', help='passed to training and testing')
+    add_cfg_options(parser)  # passed to training and testing
     return parser.parse_args()
 
 
@@ -56,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
     if not splits:
         raise SystemExit(f'error: the data set of {args.config} is not divided into splits')
     options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
-    given = dict(option.split('=', 1) for option in args.cfg_options or ())
+    given = dict(option.split('=', 1) for option in args.cfg_options)
     iterations = given.get('train_cfg.max_iters', cfg.train_cfg.max_iters)
     amp = ['--amp'] if args.amp else []
 

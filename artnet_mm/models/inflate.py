@@ -118,13 +118,13 @@ class Inflated2d:
     def __call__(self, net: nn.Module) -> None:
         """Give a backbone the weights."""
         state = self._read()
-        old_names = 'stem.conv.weight' in state and isinstance(net, ARTNet)
-        if not old_names and 'layer1.0.conv1.weight' not in state:
+        of_timm = 'stem.conv.weight' in state and isinstance(net, ARTNet)
+        if not of_timm and 'layer1.0.conv1.weight' not in state:
             raise ValueError(
                 f'{self.checkpoint} is of no network that Inflated2d knows; its names begin with '
                 f'{shortened(list(state))}'
             )
-        if old_names and 'norm.running_mean' not in state:
+        if of_timm and 'norm.running_mean' not in state:
             raise ValueError(
                 f'{self.checkpoint} has no BN: of BiT, whose convolutions are standardised and '
                 'followed by group normalisation, no network here is the inflated one'
@@ -136,7 +136,7 @@ class Inflated2d:
             ):
                 raise ValueError(f'Inflated2d takes networks with BN, and {name} is {module}')
         used, new = set[str](), set[str]()
-        for slot in (_resnet_v2 if old_names else _resnet)(net, state):
+        for slot in (_resnet_v2 if of_timm else _resnet)(net, state):
             conv, norm = modules.get(slot.conv), modules.get(slot.norm)
             weight = state.get(f'{slot.conv2d}.weight')
             there = all(f'{slot.norm2d}.{key}' in state for key in BN)
@@ -145,11 +145,11 @@ class Inflated2d:
                 taken = self._convolution(conv, weight, norm2d, norm)
                 used |= {f'{slot.conv2d}.weight'} if taken else set()
                 new |= {f'{slot.conv}.{name}' for name in taken}
-                if taken and norm is None:  # its scale is in the convolution
+                in_unit = isinstance(conv, SMARTConv3d) and conv.has_relation
+                if taken and (in_unit or norm is None):  # the BN, or its scale, is in there
                     used |= {f'{slot.norm2d}.{key}' for key in norm2d}
-                if not taken or (isinstance(conv, SMARTConv3d) and conv.has_relation):
-                    used |= {f'{slot.norm2d}.{key}' for key in norm2d} if taken else set()
-                    continue  # its BN is in the unit
+                if in_unit or not taken:
+                    continue
             if isinstance(norm, _BatchNorm) and norm2d and self._copy(norm, norm2d):
                 used |= {f'{slot.norm2d}.{key}' for key in BN}
                 new |= {f'{slot.norm}.{key}' for key in BN}
