@@ -30,6 +30,7 @@ def register() -> None:
     compat.complete_mmaction_localizers()
     compat.allow_message_hub_in_checkpoints()
     compat.register_checkpoint_loader()
+    compat.format_config_once()
     compat.keep_video_steps_in_inferencer()
     compat.find_models_in_inferencer()
 

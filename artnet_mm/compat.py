@@ -11,7 +11,7 @@ import types
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,27 @@ def register_checkpoint_loader() -> None:
 
     checkpoint.CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
     checkpoint.load_url = partial(torch.hub.load_state_dict_from_url, weights_only=True)
+
+
+def format_config_once() -> None:
+    """Have the text of a config formatted once, not anew for every log, file and checkpoint.
+
+    yapf takes a second and more for a text, and a Runner asks for the same one five times, and
+    with every checkpoint. Goes when MMEngine's ``Config`` keeps it.
+    """
+    from mmengine.config import config
+
+    stock = config.FormatCode
+
+    @lru_cache(maxsize=4)
+    def formatted(text: str, options: tuple) -> tuple:
+        style, others = options
+        return stock(text, style_config=dict(style), **dict(others))
+
+    def FormatCode(text: str, style_config: dict, **others: object) -> tuple:  # noqa: N802
+        return formatted(text, (tuple(style_config.items()), tuple(others.items())))
+
+    config.FormatCode = FormatCode
 
 
 def keep_video_steps_in_inferencer() -> None:

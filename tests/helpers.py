@@ -92,7 +92,8 @@ def tiny_config(
     **options: object,
 ) -> Config:
     """The config of that name on the clips of the ``clips`` fixture."""
-    cfg = select(Config.fromfile(ROOT / 'configs' / f'{name}.py'), split, frames)
+    path = ROOT / 'configs' / f'{name}.py'
+    cfg = select(Config.fromfile(path, format_python_code=False), split, frames)  # yapf is slow
     tiny = tiny_options(clips, name, num_clips)
     cfg.merge_from_dict({**tiny, 'work_dir': str(work_dir), 'load_from': None, **options})
     return cfg

@@ -11,7 +11,9 @@ import mmaction
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config, config
 from mmengine.logging import HistoryBuffer, MessageHub
+from yapf.yapflib import yapf_api
 
 from artnet_mm import compat
 
@@ -149,3 +151,21 @@ def test_a_complete_mmaction_is_left_alone():
     localizers = Path(mmaction.__file__).parent / 'models/localizers'
     broken = 'drn' in (localizers / '__init__.py').read_text() and not (localizers / 'drn').is_dir()
     assert ('mmaction.models.localizers.drn' in sys.modules) == broken
+
+
+# Texts of configs
+
+
+def test_the_text_of_a_config_is_formatted_once_and_as_before(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        config, 'FormatCode', lambda *a, **k: calls.append(1) or yapf_api.FormatCode(*a, **k)
+    )
+    compat.format_config_once()
+    cfg = Config(dict(model=dict(type='A', depth=18), work_dir='here'))
+    text = cfg.pretty_text
+    assert text == cfg.pretty_text == "model = dict(depth=18, type='A')\nwork_dir = 'here'\n"
+    assert len(calls) == 1
+    cfg.work_dir = 'there'
+    assert cfg.pretty_text == text.replace('here', 'there')
+    assert len(calls) == 2

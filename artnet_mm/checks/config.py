@@ -100,6 +100,12 @@ def check_dataloader(cfg: Config, key: str) -> None:
                 'ClipPreprocessor with a crop_size'
             )
         if builds(dataset, DATASETS, ClipDataset):
+            repeats = dataset.get('num_repeats', 1) != 1
+            if repeats != ((loader.get('collate_fn') or {}).get('type') == 'repeat_pseudo_collate'):
+                raise ValueError(
+                    f'{name}.num_repeats and {key}.collate_fn=dict(type="repeat_pseudo_collate") go '
+                    'together: a video is then a list of clips'
+                )
             infos = DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True}).load_data_list()
             unlabeled = sum(info['label'] < 0 for info in infos)
             if unlabeled and key == 'val_dataloader':

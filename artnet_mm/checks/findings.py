@@ -164,3 +164,6 @@ def arrays(value: object) -> Iterator[torch.Tensor | np.ndarray]:
     elif isinstance(value, dict):
         for inner in value.values():
             yield from arrays(inner)
+    elif isinstance(value, list):  # the clips of a video
+        for inner in value:
+            yield from arrays(inner)

@@ -10,6 +10,7 @@ from mmengine.fileio import exists
 
 from .broken import BrokenSamples
 from .lists import ListLine, read_classes, read_list
+from .repeats import RepeatedPipeline
 from .seeding import SeededIndex, seed_all, wrapped_datasets
 from .timeouts import call_within
 
@@ -44,6 +45,7 @@ class ClipDataset(BaseActionDataset):
         max_broken: float = 0.02,
         timeout: float = 60.0,
         count_broken: bool = False,
+        num_repeats: int = 1,
         **kwargs: object,
     ) -> None:
         if not 0 <= max_broken <= 1 or timeout <= 0:
@@ -54,6 +56,9 @@ class ClipDataset(BaseActionDataset):
         self.max_broken, self.timeout, self.count_broken = max_broken, timeout, count_broken
         self._stand_in: dict | None = None
         super().__init__(*args, **kwargs)
+        self.num_repeats = num_repeats
+        if num_repeats != 1:
+            self.pipeline = RepeatedPipeline(self.pipeline.transforms, num_repeats)
 
     def full_init(self) -> None:
         """Read the list."""
@@ -100,11 +105,11 @@ class ClipDataset(BaseActionDataset):
         info = self.get_data_info(index)
         return info.get('filename', info.get('frame_dir'))
 
-    def prepare_data(self, idx: int) -> dict | None:
+    def prepare_data(self, idx: int) -> dict | list[dict] | None:
         """Run the pipeline on one video, seeded by an index that carries a seed.
 
         Returns:
-            dict: The sample. If that fails in training, None, for which the stock
+            dict: The sample; with ``num_repeats`` a list of them. If that fails in training, None, for which the stock
             dataset draws another one; in testing with ``count_broken`` another video's
             with the names and the label of this one, and the ``problem``.
 
@@ -170,6 +175,9 @@ class ClipVideoDataset(ClipDataset, VideoDataset):
         timeout (float): Seconds after which reading a sample has failed. Defaults to 60.
         count_broken (bool): In testing, go on past a video that cannot be read and count
             it as wrong, which needs ``VideoAccuracy``. Defaults to False.
+        num_repeats (int): Clips of a video in a training batch, drawn and augmented one by one
+            and decoded together. The loader's ``collate_fn`` is then MMAction2's
+            ``repeat_pseudo_collate``, and its ``batch_size`` that of videos. Defaults to 1.
         kwargs: Arguments of ``VideoDataset``.
 
     Raises:
@@ -197,7 +205,7 @@ class ClipRawframeDataset(ClipDataset, RawframeDataset):
             that of a folder of images and its ``video_id``; ``<path> <frames>``
             for unlabeled test videos, whose paths have no blanks.
         num_classes (int): Labels must be below it.
-        max_broken, timeout, count_broken: As for :class:`ClipVideoDataset`.
+        max_broken, timeout, count_broken, num_repeats: As for :class:`ClipVideoDataset`.
         kwargs: Arguments of ``RawframeDataset``.
 
     Raises:

@@ -24,22 +24,24 @@ class BatchSizeHook(Hook):
         if samples is None:  # a batch sampler has its own
             return
         steps = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-        batch = runner.world_size * samples * steps
+        repeats = max((d.num_repeats for d in lists_in(runner.train_dataloader.dataset)), default=1)
+        batch = runner.world_size * samples * repeats * steps
         rates = sorted(set(runner.optim_wrapper.get_lr()['lr']))  # biases have their own
         runner.logger.info(
             f'effective batch: {batch} samples = {runner.world_size} processes x {samples} x '
-            f'{steps} accumulated; rates: {", ".join(f"{rate:g}" for rate in rates)}'
+            + f'{repeats} clips of a video x ' * (repeats > 1)
+            + f'{steps} accumulated; rates: {", ".join(f"{rate:g}" for rate in rates)}'
         )
         scaling = runner.auto_scale_lr or {}
         fitting = scaling.get('base_batch_size', batch)
         if scaling.get('enable'):
-            fitting = runner.world_size * samples  # MMEngine leaves the accumulation out
+            fitting = runner.world_size * samples  # MMEngine leaves out the other factors
         if batch != fitting:
             runner.logger.warning(
                 f'the rate is one for batches of {fitting} samples, and nothing scales it to '
                 f'{batch}: set optim_wrapper.optimizer.lr, or for the batch '
                 'optim_wrapper.accumulative_counts or train_dataloader.batch_size; '
-                '--auto-scale-lr scales the rate where nothing is accumulated'
+                '--auto-scale-lr scales the rate where nothing is accumulated or repeated'
             )
 
 

@@ -80,7 +80,7 @@ class Study:
 
     def config_of(self, run: Run) -> Config:
         """The ordinary config that a run trains."""
-        cfg = Config(self._cfg._cfg_dict.to_dict())
+        cfg = Config(self._cfg._cfg_dict.to_dict(), format_python_code=False)  # yapf is slow
         settings = cfg.pop('study')
         row = settings['rows'][run.row]
         row.pop('paper', None)
