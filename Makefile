@@ -29,14 +29,23 @@ $(VENV)/other/.installed: requirements/other.txt $(VENV)/.installed
 		--target $(VENV)/other -r $<
 	touch $@
 
+# MMPretrain and torchvision, likewise.
+$(VENV)/torchvision/.installed: requirements/torchvision.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(VENV)/torchvision -r $<
+	touch $@
+
 # All but what takes long: trainings, tools in processes of their own, many files.
 test-fast: lint
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
 		--quiet -m "not slow"
 
-test: lint $(VENV)/other/.installed
+test: lint $(VENV)/other/.installed $(VENV)/torchvision/.installed
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/other" $(BIN)/python -m pytest --quiet \
 		tests/test_version.py tests/system/test_configs.py tests/checks/test_checks.py \
 		tests/system/test_restart.py \
 		-k 'test_version or (configs and not leaf_trains) or can_start or killed_again_and_again'
+	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/torchvision" $(BIN)/python -m pytest \
+		--quiet tests/system/test_configs.py tests/models/test_inflate.py \
+		-k 'today or imagenet or mmpretrain or randaugment'

@@ -43,12 +43,14 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['artnet_mm', 'artnet_mm.*']),
+    package_data={'artnet_mm.zoo': ['weights/*.pth']},
     install_requires=requirements('runtime'),
     extras_require={
         # mmcv is no requirement: a full mmcv must never be replaced by mmcv-lite
         'lite': [r.replace('mmcv', 'mmcv-lite') for r in requirements('mminstall')],
         'full': requirements('mminstall'),
         'optional': requirements('optional'),
+        'export': requirements('export'),
         'torchcodec': ['torchcodec>=0.10'],
         # where curves go, by MMEngine's visualizer backends
         'tensorboard': ['tensorboard'],

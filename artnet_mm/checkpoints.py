@@ -1,12 +1,15 @@
 """Checkpoints: read safely, written whole, and found again by a run that was killed."""
 
 import io
+import json
 import logging
 import os.path as osp
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from mmengine.logging import print_log
 
@@ -36,6 +39,8 @@ def load(filename: str | Path, map_location: object = None) -> dict:
 
 
 def _parse(path: str | Path, source: str | io.BytesIO) -> dict:
+    if str(path).endswith('.safetensors'):
+        return _parse_safetensors(path, source)
     try:
         loaded = torch.load(source, map_location='cpu', weights_only=True)
         if not isinstance(loaded, dict):
@@ -49,6 +54,30 @@ def _parse(path: str | Path, source: str | io.BytesIO) -> dict:
             f'and was not loaded: {reason}'
         ) from None
     return loaded
+
+
+def _parse_safetensors(path: str | Path, source: str | io.BytesIO) -> dict:
+    """Weights, and the meta that :func:`save_safetensors` has put beside them."""
+    data = Path(source).read_bytes() if isinstance(source, str) else source.getvalue()
+    try:
+        weights = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], 'little')])
+        meta = json.loads((header.get('__metadata__') or {}).get('meta', '{}'))
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise RuntimeError(f'checkpoint {path} is no safetensors file: {error}') from None
+    return dict(state_dict=weights, meta=meta)
+
+
+def save_safetensors(state_dict: Mapping[str, torch.Tensor], meta: dict, path: Path) -> None:
+    """Write weights, and plain data beside them, to a file that other software reads too.
+
+    Raises:
+        OSError: If it cannot be written; what was there before stays.
+    """
+    weights = {key: value.contiguous() for key, value in state_dict.items()}
+    with whole_file(path) as place:
+        notes = {'format': 'pt', 'meta': json.dumps(meta, default=str)}
+        place.write_bytes(safetensors.torch.save(weights, notes))
 
 
 def forget() -> None:

@@ -153,7 +153,10 @@ def register_checkpoint_loader() -> None:
 
     from .checkpoints import load
 
-    checkpoint.CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
+    def load_from_local(filename: str, map_location: object = None) -> dict:  # as logs name it
+        return load(filename, map_location)
+
+    checkpoint.CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
     checkpoint.load_url = partial(torch.hub.load_state_dict_from_url, weights_only=True)
 
 
@@ -172,7 +175,7 @@ def format_config_once() -> None:
         style, others = options
         return stock(text, style_config=dict(style), **dict(others))
 
-    def FormatCode(text: str, style_config: dict, **others: object) -> tuple:  # noqa: N802
+    def FormatCode(text: str, style_config: dict, **others: object) -> tuple:
         return formatted(text, (tuple(style_config.items()), tuple(others.items())))
 
     config.FormatCode = FormatCode

@@ -1,6 +1,13 @@
-# Beyond the paper: its network with bounded responses, trained as of today. On GPUs with
-# bfloat16 also --cfg-options optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16
-# model.compile_cfg.mode=default.
+# Beyond the paper: its network with bounded responses, trained as of today. --cfg-options adds
+# bfloat16 (optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16) and compilation
+# (model.compile_cfg.mode=default) on a GPU, and takes any part away by itself:
+#   the bound              model.backbone.max_response=None
+#   label smoothing        model.cls_head.label_smooth_eps=0
+#   mixup and cutmix       model.data_preprocessor.blending=None
+#   RandAugment            train_dataloader.dataset.pipeline.6.num_ops=0
+#   the average of weights custom_hooks="[]"
+#   two clips per video    train_dataloader.collate_fn.type=pseudo_collate
+#                          train_dataloader.dataset.num_repeats=1 train_dataloader.batch_size=32
 _base_ = ['artnet_r18_d_kinetics.py', '_base_/schedules/today.py']
 model = dict(
     backbone=dict(max_response=10),
@@ -15,9 +22,13 @@ custom_hooks = [_base_.ema]
 train_pipeline = [_base_.open_video, dict(_base_.train_clip, frame_interval=2)]
 val_pipeline = [_base_.open_video, dict(_base_.val_clip, frame_interval=2)]
 test_pipeline = [_base_.open_video, dict(_base_.test_clips, frame_interval=2)]
-train_pipeline += _base_.train_frames
+train_pipeline += [*_base_.train_frames[:-2], _base_.randaugment, *_base_.pack]
 val_pipeline += _base_.val_frames
 test_pipeline += _base_.test_frames
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=16,
+    collate_fn=_base_.repeats.collate_fn,
+    dataset=dict(pipeline=train_pipeline, **_base_.repeats.dataset),
+)
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,9 +1,18 @@
 """Fixtures: a small data set of real encoded videos, and MMAction2's scope."""
 
+import importlib.util
 from pathlib import Path
 
 import cv2
 import pytest
+import torch
+
+# A torchvision that was built for CUDA asks beside another torch for the names of its operators.
+if importlib.util.find_spec('torchvision') and not torch.cuda.is_available():
+    OPERATORS = torch.library.Library('torchvision', 'DEF')
+    for NAME in ('nms', 'qnms'):
+        OPERATORS.define(f'{NAME}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+
 from mmengine.registry import init_default_scope
 
 import artnet_mm

@@ -95,6 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
             if value is not None:
                 self.send_header(name, value)
         self.end_headers()
+        if self.command == 'HEAD':
+            return
 
         body = data[start : start + server.cuts.pop(0)] if server.cuts else data[start:]
         body = body[: server.stall_after]
@@ -104,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[piece : piece + 50_000])
         if server.stall_after is not None:
             server.stopped.wait(20)
+
+    do_HEAD = do_GET
 
 
 def make_certificate(folder: Path) -> Path:

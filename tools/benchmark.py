@@ -32,7 +32,7 @@ if __name__ == '__main__':
 
 
 from artnet_mm.benchmark.data import Rates, decoders, pipelines, scaling_of, table_of
-from artnet_mm.benchmark.networks import against_torchvision, networks
+from artnet_mm.benchmark.networks import against_onnxruntime, against_torchvision, networks
 from artnet_mm.benchmark.timing import CUDA
 from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.files import whole_file, write_whole
@@ -101,6 +101,7 @@ def main(args: argparse.Namespace) -> None:
         rates, readers = pipelines(args.video, args.rounds), decoders(args.video, args.rounds)
     costs, ratios = networks(args.clips, args.rounds, args.amp)
     costs += against_torchvision(args.clips, args.rounds)
+    costs += against_onnxruntime(args.clips, args.rounds)
     pages = {
         'benchmarks': f'{machine()}\n### Networks\n\n{costs}\n### Decoders\n\n{readers}'
         f'\n### Data\n\n{table_of(rates)}',

@@ -7,6 +7,7 @@ With --check fail where these are not up to date; with --list print the models i
 import argparse
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -97,6 +98,10 @@ def fill(metafile: dict) -> str:
             means = {key: np.mean([run[name] for run in runs]) for key, name in FIGURES.items()}
             model['Measured'] = {key: round(float(mean), 1) for key, mean in means.items()}
         cfg = Config.fromfile(ROOT / model['Config'])
+        package, _, _ = cfg.model.backbone.type.rpartition('.')
+        if package and not find_spec(package):
+            print(f'{model["Name"]}: not counted anew, as {package} is not installed')
+            continue
         model['Metadata'] = {**count(cfg), 'Views': TestProtocol.of(cfg).num_views}
     style = dict(sort_keys=False, default_flow_style=None, width=100)
     return dump(metafile, file_format='yaml', **style)

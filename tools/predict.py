@@ -27,19 +27,17 @@ if __name__ == '__main__':
 
 
 from artnet_mm.compat import prediction_of
-from artnet_mm.datasets.lists import read_classes
 from artnet_mm.datasets.video import Video
 from artnet_mm.engine.launch import parse_options
 from artnet_mm.evaluation.metrics import REMEDY, out_of_proportion
 from artnet_mm.files import whole_file
+from artnet_mm.inference.recognizer import load_recognizer
 
 import av
 import cv2
 import numpy as np
 import torch
-from mmaction.apis import inference_recognizer, init_recognizer
-from mmengine.config import Config
-from mmengine.runner import load_checkpoint
+from mmaction.apis import inference_recognizer
 from rich.console import Console
 from rich.progress import track
 
@@ -48,29 +46,6 @@ BAR = 30  # characters of a bar that stands for certainty
 console = Console(highlight=False, markup=False)
 
 Answer = list[tuple[str, float]]  # class and probability, the likeliest first
-
-
-def load_model(args: argparse.Namespace) -> tuple[torch.nn.Module, list[str]]:
-    """The recognizer and its class names, which are numbers where they are not known.
-
-    Raises:
-        RuntimeError: If the checkpoint is not one of the config's model.
-        ValueError: If there is not a name for each of its classes.
-    """
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(parse_options(args.cfg_options))
-    device = args.device or ('cuda:0' if torch.cuda.is_available() else 'cpu')
-    model = init_recognizer(cfg, device=device)
-    loaded = load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
-    labels = range(model.cls_head.num_classes)
-    names = loaded.get('meta', {}).get('dataset_meta', {}).get('classes')
-    if args.classes:
-        names = read_classes(args.classes)
-    names = list(names or [f'class {label}' for label in labels])
-    if len(names) != len(labels):
-        source = args.classes or args.checkpoint
-        raise ValueError(f'{source} names {len(names)} classes, but the model has {len(labels)}')
-    return model, names
 
 
 def predict(model: torch.nn.Module, names: list[str], video: str) -> Answer:
@@ -119,7 +94,10 @@ def main(args: argparse.Namespace) -> None:
     if args.out_dir and twice:
         raise SystemExit(f'error: {args.out_dir / twice} would be the copy of two videos')
     try:
-        model, names = load_model(args)
+        options = parse_options(args.cfg_options)
+        model, names = load_recognizer(
+            args.config, args.checkpoint, args.device, options, args.classes
+        )
         for folder in filter(None, (args.out_dir, args.csv and args.csv.parent)):
             folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError, ValueError) as error:

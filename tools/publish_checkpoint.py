@@ -2,11 +2,14 @@
 
 Writes DIR/NAME-HASH8.pth with the weights, the class names and what they were trained
 on; without the states of optimizer, schedulers and log. HASH8 begins the file's SHA-256,
-which artnet:// names verify.
+which artnet:// names verify. Beside it: the same as NAME-HASH8.safetensors, which hf:// names and
+--load-from take too; NAME.py, the config of the run, where the checkpoint has it; and NAME.md, a
+model card.
 """
 
 import argparse
 import re
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -25,16 +28,17 @@ if __name__ == '__main__':
 
 
 from artnet_mm import checkpoints
-from artnet_mm.files import sha256_of
+from artnet_mm.files import sha256_of, write_whole
+from artnet_mm.zoo.card import card_of, settings_of
 
 META = ('dataset_meta', 'trained_on', 'experiment_name', 'mmengine_version', 'iter', 'time')
 
 
 def publish(source: Path, name: str, folder: Path) -> Path:
-    """Write the published form of a checkpoint.
+    """Write the published form of a checkpoint, and what comes with it.
 
     Returns:
-        Path: The file.
+        Path: The file of the weights.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -47,10 +51,19 @@ def publish(source: Path, name: str, folder: Path) -> Path:
     weights = checkpoint.get('state_dict')
     if not weights:
         raise ValueError(f'{source} holds no state_dict')
-    meta = {key: value for key, value in (checkpoint.get('meta') or {}).items() if key in META}
+    known = checkpoint.get('meta') or {}
+    meta = {key: value for key, value in known.items() if key in META}
     unfinished = folder / f'{name}.part'
     checkpoints.save(dict(state_dict=weights, meta=meta), unfinished)
-    return unfinished.replace(folder / f'{name}-{sha256_of(unfinished)[:8]}.pth')
+    published = unfinished.replace(folder / f'{name}-{sha256_of(unfinished)[:8]}.pth')
+    checkpoints.save_safetensors(weights, meta, published.with_suffix('.safetensors'))
+    settings = None
+    with suppress(ValueError):  # not one that a run has written
+        settings = settings_of(known.get('cfg') or '')
+        if settings:
+            write_whole(folder / f'{name}.py', known['cfg'])
+    write_whole(folder / f'{name}.md', card_of(checkpoint, settings, name, published))
+    return published
 
 
 def main(args: argparse.Namespace) -> None:
@@ -59,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     before, after = (path.stat().st_size / 2**20 for path in (args.checkpoint, published))
-    print(f'{published}: {after:.1f} MB of {before:.1f}')
+    print(f'{published}: {after:.1f} MB of {before:.1f}; beside it .safetensors and {args.name}.md')
     print(f'artnet://{published.stem} where ARTNET_MM_MIRROR is the address of {args.out_dir}')
 
 

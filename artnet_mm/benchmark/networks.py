@@ -2,6 +2,8 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..evaluation.report import markdown, read_catalogue
+from ..inference.export import FramesToScores, difference, export
 from ..models import switch_to_deploy
 from ..version import ROOT
 from .timing import CUDA, alternate, ratio
@@ -153,4 +156,44 @@ def against_torchvision(clips: int, rounds: int) -> str:
         f'\nA training step of `c3d` takes {ratio(per_flop, "c3d", "r3d_18")} of the time a '
         "multiply-add that torchvision's `r3d_18` takes, which keeps all 16 frames behind its stem "
         f'and so has {costs["r3d_18"] / costs["c3d"]:.2f} times as many.\n'
+    )
+
+
+def against_onnxruntime(clips: int, rounds: int) -> str:
+    """A line on the deploy form in PyTorch and, exported, in onnxruntime; on the CPU."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return '\nonnxruntime, whose speed could be compared, is not installed.\n'
+    actions: dict[str, Callable] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for arch in ('c3d', 'artnet_d'):
+            cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py')
+            cfg.model.backbone.update(arch=arch, max_response=10)  # of noise, untrained
+            model = MODELS.build(cfg.model)
+            model.cfg = cfg
+            network = FramesToScores(model)
+            frames = network.example(clips)
+            names = [f'class {label}' for label in range(cfg.model.cls_head.num_classes)]
+            file = export(network, names, Path(folder, f'{arch}.onnx'))
+            difference(network, file, frames.numpy())
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()
+            session = onnxruntime.InferenceSession(
+                file, options, providers=['CPUExecutionProvider']
+            )
+            actions[f'{arch} in PyTorch'] = torch.no_grad()(partial(network, frames))
+            actions[f'{arch} in onnxruntime'] = partial(
+                session.run, ['scores'], dict(frames=frames.numpy())
+            )
+        seconds = alternate(actions, rounds)
+    rates = {
+        arch: ratio(seconds, f'{arch} in PyTorch', f'{arch} in onnxruntime')
+        for arch in ('c3d', 'artnet_d')
+    }
+    return (
+        f'\nThe ONNX file in onnxruntime {onnxruntime.__version__}, on the CPU, answers '
+        f'{rates["artnet_d"]} times as many clips a second as the deploy form in PyTorch '
+        f'(`c3d` {rates["c3d"]} times), `artnet_d` in '
+        f'{ratio(seconds, "artnet_d in onnxruntime", "c3d in onnxruntime")} of the time of `c3d`.\n'
     )

@@ -100,13 +100,15 @@ def check_dataloader(cfg: Config, key: str) -> None:
                 'ClipPreprocessor with a crop_size'
             )
         if builds(dataset, DATASETS, ClipDataset):
-            repeats = dataset.get('num_repeats', 1) != 1
-            if repeats != ((loader.get('collate_fn') or {}).get('type') == 'repeat_pseudo_collate'):
+            repeated = dataset.get('num_repeats', 1) != 1
+            joining = (loader.get('collate_fn') or {}).get('type') == 'repeat_pseudo_collate'
+            if repeated != joining:
                 raise ValueError(
-                    f'{name}.num_repeats and {key}.collate_fn=dict(type="repeat_pseudo_collate") go '
-                    'together: a video is then a list of clips'
+                    f'{name}.num_repeats, which makes a list of clips of a video, and '
+                    f"{key}.collate_fn=dict(type='repeat_pseudo_collate') go together"
                 )
-            infos = DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True}).load_data_list()
+            bare = dict(pipeline=[], num_repeats=1, lazy_init=True)
+            infos = DATASETS.build({**dataset, **bare}).load_data_list()
             unlabeled = sum(info['label'] < 0 for info in infos)
             if unlabeled and key == 'val_dataloader':
                 raise ValueError(
@@ -139,9 +141,8 @@ def check_settings(cfg: Config) -> None:
             network.
         RuntimeError: If it cannot be loaded.
     """
-    checkpoint = osp.expanduser(cfg.get('load_from') or '')
-    if checkpoint.startswith(hub.PREFIX):  # downloaded once, before there are many processes
-        checkpoint = str(hub.fetch(checkpoint.removeprefix(hub.PREFIX)))
+    # downloaded once, before there are many processes
+    checkpoint = hub.local(osp.expanduser(cfg.get('load_from') or ''))
     if checkpoint and '://' not in checkpoint:
         meta = checkpoints.load_whole(Path(checkpoint)).get('meta') or {}
         refuse_other_splits(meta, cfg)

@@ -198,15 +198,17 @@ def prepare(
     settings: dict,
     suffix: str = '',
     count: Callable[[Path], int] | None = None,
+    names: list[str] | None = None,
 ) -> None:
     """Make something of every video, in a data root shaped like that of the videos.
 
     Args:
-        args (Namespace): Lists, ``videos``, ``out_dir``, ``processes``, ``timeout``.
+        args (Namespace): ``lists``, ``videos``, ``out_dir``, ``processes``, ``timeout``.
         work (Callable): ``work(video, result, **settings)`` makes a file or folder.
         settings (dict): What the results depend on.
         suffix (str): Of the results' names, in place of the videos' own.
         count (Callable, optional): Number of frames of a result, which lists then state.
+        names (list[str], optional): Videos in the folder, where there are no lists of them.
 
     Raises:
         SystemExit: With one line, if the arguments cannot work or the run is
@@ -216,7 +218,7 @@ def prepare(
     folder = args.out_dir / osp.basename(osp.abspath(args.videos))
     try:
         lists = read_lists(args.lists, args.videos, args.out_dir)
-        paths = unique_paths(lists)
+        paths = names or unique_paths(lists)
         check_output_paths(paths, suffix)
         if folder.exists() and folder.samefile(args.videos):
             raise ValueError(

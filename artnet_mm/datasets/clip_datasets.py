@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from mmaction.datasets import BaseActionDataset, RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
+from mmengine.dataset import Compose
 from mmengine.fileio import exists
 
 from .broken import BrokenSamples
@@ -58,7 +59,7 @@ class ClipDataset(BaseActionDataset):
         super().__init__(*args, **kwargs)
         self.num_repeats = num_repeats
         if num_repeats != 1:
-            self.pipeline = RepeatedPipeline(self.pipeline.transforms, num_repeats)
+            self.pipeline: Compose = RepeatedPipeline(self.pipeline.transforms, num_repeats)
 
     def full_init(self) -> None:
         """Read the list."""
@@ -109,9 +110,10 @@ class ClipDataset(BaseActionDataset):
         """Run the pipeline on one video, seeded by an index that carries a seed.
 
         Returns:
-            dict: The sample; with ``num_repeats`` a list of them. If that fails in training, None, for which the stock
-            dataset draws another one; in testing with ``count_broken`` another video's
-            with the names and the label of this one, and the ``problem``.
+            dict: The sample; with ``num_repeats`` a list of them. If that fails in training,
+            None, for which the stock dataset draws another one; in testing with
+            ``count_broken`` another video's with the names and the label of this one,
+            and the ``problem``.
 
         Raises:
             RuntimeError: If that fails in testing, naming the video, or in training

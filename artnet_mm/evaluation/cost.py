@@ -1,7 +1,5 @@
 """Cost of a network: parameters and multiply-adds."""
 
-import copy
-
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -20,10 +18,7 @@ def count(cfg: Config) -> dict[str, int]:
         dict[str, int]: ``Parameters`` and ``FLOPs``, the latter in multiply-adds.
     """
     init_default_scope(cfg.get('default_scope', 'mmaction'))
-    network = copy.deepcopy(cfg.model)
-    network.data_preprocessor.pop('blending', None)  # which samples numbers as it is built
-    with torch.device('meta'):
-        model = MODELS.build(network).eval()
+    model = MODELS.build(cfg.model).eval().to('meta')
     length = next(step['clip_len'] for step in cfg.train_pipeline if 'clip_len' in step)
     channels, size = len(cfg.model.data_preprocessor.mean), cfg.model.data_preprocessor.crop_size
     view = torch.empty(1, 1, channels, length, size, size, device='meta')

@@ -121,8 +121,9 @@ def _mix(weight: Tensor, x: Tensor) -> Tensor:
     """(O, C) times (N, C, T, H, W), in the memory format of x, as a matrix product."""
     if _is_channels_last(x):
         return (x.movedim(1, -1) @ weight.t()).movedim(-1, 1)
-    # Not matmul, which would join the axes N and THW by copying.
-    return torch.bmm(weight.expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
+    # Not matmul, which would join the axes N and THW by copying; nor len(x), which torch.export
+    # takes for a constant.
+    return torch.bmm(weight.expand(x.shape[0], -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def reduce(reduction: nn.Conv3d, *branches: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoints by name: ``artnet://NAME``, downloaded once, verified and cached."""
+"""Checkpoints by name: ``artnet://NAME``, downloaded once, verified and cached; and ``hf://``."""
 
 import os
 import re
@@ -22,12 +22,15 @@ from ..files import sha256_of, write_whole
 from ..version import __version__
 
 PREFIX = 'artnet://'
+HUGGING_FACE = 'hf://'
 SERVER = 'http://mcg.nju.edu.cn/models/ARTNet'  # plain HTTP is all that the authors offer
 RELEASED = {
     'artnet_r18_d_kinetics': '112_artnet_resnet_18_kinetics.caffemodel',
     'artnet_r18_d_tsn_kinetics': '112_artnet_tsn_resnet_18_kinetics.caffemodel',
     'c3d_r18_kinetics': '112_c3d_resnet_18_kinetics.caffemodel',
 }
+PACKAGED = Path(__file__).parent / 'weights'
+"""Files ``NAME-HASH8.pth`` of the package: the toy network, as the demo trains it."""
 TIMEOUT = 30.0  # seconds for a connection to open, and for each read from it
 ATTEMPTS = 3  # of a download that breaks off; each resumes the one before
 
@@ -246,9 +249,9 @@ def fetch(name: str, timeout: float = TIMEOUT) -> Path:
 
     Args:
         name (str): A network of the authors' (``RELEASED``, with or without the
-            ending ``_released``), or that of a file ``NAME.pth`` of the model zoo at
-            ``ARTNET_MM_MIRROR`` (a URL or a folder); an ending ``-HASH8`` gives the
-            first 8 hex digits of its SHA-256.
+            ending ``_released``), that of a file in the package (``artnet_r18_d_toy``), or of
+            a file ``NAME.pth`` of the model zoo at ``ARTNET_MM_MIRROR`` (a URL or a folder); an
+            ending ``-HASH8`` gives the first 8 hex digits of its SHA-256.
         timeout (float): Seconds for a connection to open, and for each read from it.
 
     Returns:
@@ -259,11 +262,17 @@ def fetch(name: str, timeout: float = TIMEOUT) -> Path:
         TimeoutError: If another process has begun the download and stands still.
         ValueError: If the name is unknown, or a file is not what it should be.
     """
+    for file in PACKAGED.glob('*.pth'):
+        if name in (file.stem, file.stem.rpartition('-')[0]):
+            return file
     place = _place(name)
     if _is_ready(place):
         return place.checkpoint
     if not place.url and not place.source.exists():
-        known = sorted(RELEASED, key=lambda other: -SequenceMatcher(None, name, other).ratio())
+        packaged = [file.stem.rpartition('-')[0] for file in PACKAGED.glob('*.pth')]
+        known = sorted(
+            [*RELEASED, *packaged], key=lambda other: -SequenceMatcher(None, name, other).ratio()
+        )
         raise ValueError(
             f'there is no artnet://{name}; there are {", ".join(known)}, and the files of the '
             'model zoo at ARTNET_MM_MIRROR, which is not set'
@@ -275,7 +284,54 @@ def fetch(name: str, timeout: float = TIMEOUT) -> Path:
     return place.checkpoint
 
 
+def fetch_from_hugging_face(name: str) -> Path:
+    """Get a file of a model repository by huggingface_hub, which keeps and verifies it.
+
+    Args:
+        name (str): ``OWNER/REPOSITORY/FILE``, or ``OWNER/REPOSITORY@REVISION/FILE``.
+
+    Raises:
+        ConnectionError: If the server is down, or has no such file.
+        ImportError: If huggingface_hub is not installed.
+        ValueError: If that is no name.
+    """
+    form = re.fullmatch(r'([\w.-]+/[\w.-]+)(?:@([\w./-]+?))?/([\w.-][\w./-]*)', name)
+    if not form or '..' in name:
+        raise ValueError(f'hf://{name}: expected hf://OWNER/REPOSITORY[@REVISION]/FILE')
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError:
+        raise ImportError(f'hf://{name} takes the package: pip install huggingface_hub') from None
+    repository, revision, file = form.groups()
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConnectionError(f'hf://{name} gave no checkpoint: {reason}') from None
+
+
+def local(checkpoint: str) -> str:
+    """The path of a checkpoint that has a name, downloaded if need be; others as they are.
+
+    Raises:
+        ConnectionError, ImportError, TimeoutError, ValueError: As :func:`fetch` and
+            :func:`fetch_from_hugging_face`.
+    """
+    if checkpoint.startswith(PREFIX):
+        return str(fetch(checkpoint.removeprefix(PREFIX)))
+    if checkpoint.startswith(HUGGING_FACE):
+        return str(fetch_from_hugging_face(checkpoint.removeprefix(HUGGING_FACE)))
+    return checkpoint
+
+
+@CheckpointLoader.register_scheme(prefixes=HUGGING_FACE, force=True)
+def load_from_hugging_face(filename: str, map_location: str | None = None) -> dict:
+    """Load ``hf://OWNER/REPOSITORY/FILE`` wherever MMEngine takes a checkpoint."""
+    return checkpoints.load(local(filename), map_location)
+
+
 @CheckpointLoader.register_scheme(prefixes=PREFIX, force=True)
 def load_from_artnet(filename: str, map_location: str | None = None) -> dict:
     """Load ``artnet://NAME`` wherever MMEngine takes a checkpoint; see :func:`fetch`."""
-    return checkpoints.load(fetch(filename.removeprefix(PREFIX)), map_location)
+    return checkpoints.load(local(filename), map_location)

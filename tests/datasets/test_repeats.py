@@ -72,7 +72,7 @@ def test_a_batch_has_the_clips_of_its_videos_with_their_labels(tmp_path):
     ],
 )
 def test_pipelines_that_cannot_be_repeated_are_refused(pipeline, options, tmp_path):
-    with pytest.raises(ValueError, match='num_repeats=.: it is at least 1, and a training pipe'):
+    with pytest.raises(ValueError, match=r'num_repeats=.: it is at least 1, and a training pipe'):
         build(tmp_path, pipeline, **options)
 
 

@@ -125,7 +125,8 @@ def test_tables_hold_the_papers_rows_and_without_dumps_no_measured_figure(tmp_pa
             assert others == [''] * (len(figures) + 2)
         assert list(paper.items()) == list(expected.items())
     assert list(tables[MMACTION2]) == [
-        'C3D-VGG11, RGB', 'TSN-ResNet50, single frames, RGB', 'I3D-ResNet50, RGB',
+        'C3D-VGG11, RGB', 'TSN-ResNet50, single frames, RGB',
+        'TSN-ResNet50, from ImageNet, RGB', 'I3D-ResNet50, RGB',
         'R(2+1)D-ResNet34, RGB',
     ]  # fmt: skip
     assert list(tables[MOTION]) == [

@@ -152,6 +152,31 @@ def test_resnet3d_with_units_takes_weights_of_torchvision_and_mmpretrain(
         torch.testing.assert_close(features, still(expected, features.shape[2]))
 
 
+def test_resnet3d_with_units_is_mmpretrains_own_resnet_on_still_videos(image, tmp_path):
+    pytest.importorskip('mmpretrain')
+    net = Images()
+    resnet(net, image)
+    options = dict(depth=50, base_channels=WIDTH)
+    images = MODELS.build(
+        dict(type='mmpretrain.ResNet', stem_channels=WIDTH, out_indices=(3,), **options)
+    )
+    images.load_state_dict(net.state)
+    images.double().eval()  # which gives None
+    (expected,) = images(image)
+    model = MODELS.build(
+        dict(
+            type='ResNet3d', conv_cfg=dict(type='SMARTConv3d'), norm_eval=False, conv1_stride_t=1,
+            pretrained=saved(images.state_dict(), tmp_path / '2d.pth', 'backbone.'),
+            pretrained2d=True, conv1_kernel=(3, 7, 7), pool1_stride_t=1, inflate=(1, 1, 1, 1),
+            inflate_style='3x3x3', **options,
+        )
+    )  # fmt: skip
+    model.init_weights()
+    model.double().eval()
+    features = model(still(image, 4))
+    torch.testing.assert_close(features, still(expected, features.shape[2]))
+
+
 def test_artnet_takes_convolutions_of_a_resnet_and_the_norms_behind_them(image, tmp_path):
     net = Images()
     resnet(net, image)

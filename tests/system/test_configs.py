@@ -1,14 +1,17 @@
 """Every leaf: its recipe, and one train step and one test video on CPU."""
 
+import argparse
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import mmaction
+import numpy as np
 import pytest
 import torch
-from mmaction.registry import MODELS
-from mmengine.config import Config
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -16,6 +19,7 @@ from artnet_mm.compat import prediction_of
 from artnet_mm.selections import select
 from artnet_mm.views import TestProtocol
 
+from ..datasets.numbered import numbered_frame
 from ..helpers import ROOT, settle_running_statistics, tiny_config, tiny_options
 
 KINETICS = {  # depth, arch, channels of the input, segments in training
@@ -56,6 +60,7 @@ COMPARISONS = {  # base of MMAction2's own configs
     'r2plus1d_r34_kinetics': 'r2plus1d_r34',
     'tsn_r50_kinetics': 'tsn_r50',
 }
+FROM_IMAGES = ('tsn_r50_imagenet_kinetics',)
 BOUNDED = ('artnet_r50_d_kinetics', 'artnet_r101_d_kinetics', 'artnet_r18_d_today_kinetics')
 LONG_TERM = {  # consensus, segments in training
     'artnet_r18_d_attention_kinetics': ('AttentionConsensus', 4),
@@ -93,14 +98,17 @@ def test_every_leaf_is_known():
     released = {f'{name}_released' for name in RELEASED}
     assert set(LEAVES) == {
         *KINETICS, *BOUNDED, *LONG_TERM, *FINE_TUNING, *ON_MOTION, *COMPARISONS, *RIVALS, *TOYS,
-        *released,
+        *FROM_IMAGES, *released,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize('name', LEAVES)
 def test_leaf_trains_a_step_and_tests_a_video(name, clips, flow_clips, image_clips, tmp_path):
     one = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 10, 'log_level': 'WARNING'}
-    if name in TOYS:  # of residual branches that start from 0 one step moves the ends only
+    if name in (
+        *TOYS,
+        *FROM_IMAGES,
+    ):  # of residual branches that start from 0 one step moves the ends only
         one['model.backbone.zero_init_residual'] = False
     data = {'flow': flow_clips, 'jester': image_clips}.get(name.rsplit('_', 1)[-1], clips)
     # The paper's 25 x 10 views once for RGB and flow, one clip elsewhere, for time's sake.
@@ -185,11 +193,77 @@ def test_what_is_of_today_differs_from_the_papers_leaf_in_these_parts_alone():
     assert (ema.type, ema.momentum) == ('EMAHook', 2e-4)
     warm_up, cosine = today.pop('param_scheduler')
     assert warm_up.end == cosine.begin and cosine.end == today.train_cfg.max_iters
+    loader = today.train_dataloader
+    assert (
+        loader.batch_size * loader.dataset.pop('num_repeats') == paper.train_dataloader.batch_size
+    )
+    assert loader.pop('collate_fn') == dict(type='repeat_pseudo_collate')
+    loader.batch_size = 32
+    for pipeline in (today.train_pipeline, loader.dataset.pipeline):
+        augment = dict(type='TorchVisionWrapper', op='RandAugment', num_ops=2, magnitude=9)
+        assert pipeline.pop(6) == augment
     for split in ('train', 'val', 'test'):
         for pipeline in (today[f'{split}_pipeline'], today[f'{split}_dataloader'].dataset.pipeline):
             assert pipeline[1].pop('frame_interval') == 2
     paper.pop('param_scheduler')
     assert {key: today[key] for key in paper} == paper.to_dict()
+
+
+def test_each_part_of_today_is_taken_away_by_itself(clips, tmp_path):
+    """By the options that the leaf's comment lists, in a training step."""
+    pytest.importorskip('torchvision')
+    path = ROOT / 'configs/artnet_r18_d_today_kinetics.py'
+    options = re.findall(r'^#   .{22} (.+)\n(?:# {24,}(.+)\n)?', path.read_text(), re.MULTILINE)
+    assert len(options) == 6
+    for number, words in enumerate(options):
+        cfg = tiny_config(path.stem, clips, tmp_path, 1, experiment_name=f'part{number}')
+        cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 9})
+        parser = argparse.ArgumentParser()
+        parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+        taken = parser.parse_args(['--cfg-options', *' '.join(words).replace('"', '').split()])
+        before = cfg.to_dict()
+        cfg.merge_from_dict(taken.cfg_options)
+        assert cfg.to_dict() != before
+        cfg.train_dataloader.batch_size = 2
+        Runner.from_cfg(cfg).train()
+
+
+def test_randaugment_does_the_same_to_all_frames_of_a_clip(clips, tmp_path):
+    cfg = tiny_config('artnet_r18_d_today_kinetics', clips, tmp_path, 1)
+    (step,) = [s for s in cfg.train_pipeline if s.type == 'TorchVisionWrapper']
+    augment = TRANSFORMS.build(step)
+    frames = [numbered_frame(5)] * 8
+    changed = 0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        out = augment(dict(imgs=list(frames)))['imgs']
+        assert all(np.array_equal(frame, out[0]) for frame in out)
+        changed += not np.array_equal(out[0], frames[0])
+    assert changed > 10
+
+
+def test_the_2d_baseline_starts_from_imagenet(clips, tmp_path):
+    """From a file with the names of MMPretrain's, whose network and inputs it has."""
+    pytest.importorskip('mmpretrain')
+    cfg = tiny_config('tsn_r50_imagenet_kinetics', clips, tmp_path)
+    leaf = Config.fromfile(ROOT / 'configs/tsn_r50_imagenet_kinetics.py')
+    assert leaf.model.backbone.init_cfg.checkpoint.endswith(
+        'resnet50_8xb32_in1k_20210831-ea4938fc.pth'
+    )
+    preprocessor = leaf.model.data_preprocessor
+    assert (preprocessor.mean, preprocessor.std) == (
+        [123.675, 116.28, 103.53], [58.395, 57.12, 57.375],
+    )  # fmt: skip
+    trained = MODELS.build(dict(type='mmpretrain.ResNet', depth=50, out_indices=(3,)))
+    state = {f'backbone.{key}': torch.randn(v.shape) for key, v in trained.state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'images.pth')
+    cfg.model.backbone.init_cfg = dict(
+        leaf.model.backbone.init_cfg, checkpoint=str(tmp_path / 'images.pth')
+    )
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    for key, value in model.backbone.state_dict().items():
+        torch.testing.assert_close(value, state[f'backbone.{key}'].to(value.dtype))
 
 
 @pytest.mark.parametrize('name', LONG_TERM)

@@ -70,6 +70,7 @@ def test_wheel_brings_configs_and_tools_that_run(site, tmp_path):
     )
     root = Path(found.stdout.strip())
     assert root.is_relative_to(site)
+    assert [*root.parent.glob('zoo/weights/artnet_r18_d_toy-*.pth')]
     assert {p.name for p in (root / 'configs').glob('*.py')} == {
         p.name for p in (ROOT / 'configs').glob('*.py')
     }
@@ -212,7 +213,7 @@ def test_readme_example_of_a_zoo_of_ones_own_runs(after_demo):
     output = run_example(after_demo, 'bash', '-e', '-c', example('publish'))
     assert 'videos_val/zoom_in_00003.mp4' in output
     assert any(f' {name}\n' in output for name in CLASSES)
-    (published,) = (after_demo / 'zoo').iterdir()
+    (published,) = (after_demo / 'zoo').glob('*.pth')
     assert (after_demo / 'cache' / published.name).exists()
 
 

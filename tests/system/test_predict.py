@@ -2,17 +2,28 @@
 
 import csv
 import hashlib
+import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import decord
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
 
+from artnet_mm.checkpoints import load, load_whole
 from artnet_mm.data_making.motion_clips import CLASSES
+from artnet_mm.zoo import hub
+from artnet_mm.zoo.card import settings_of
 
-from ..helpers import ROOT, run_tool, settled_toy
+from ..helpers import ROOT, run_tool, settled_toy, tiny_config
+from ..servers import FileServer
 
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
 
@@ -140,7 +151,7 @@ def test_a_published_checkpoint_keeps_weights_and_names_under_the_hash_of_its_fi
     clips, config, checkpoint, tmp_path
 ):
     result = run_tool('publish_checkpoint.py', checkpoint, 'artnet_toy', '--out-dir', tmp_path)
-    (published,) = tmp_path.iterdir()
+    (published,) = tmp_path.glob('*.pth')
     digest = hashlib.sha256(published.read_bytes()).hexdigest()
     assert published.name == f'artnet_toy-{digest[:8]}.pth'
     assert f'artnet://{published.stem}' in result.stdout
@@ -156,6 +167,101 @@ def test_a_published_checkpoint_keeps_weights_and_names_under_the_hash_of_its_fi
     )
     assert first == second
     assert len(first) == 5
+
+    same = load(published.with_suffix('.safetensors'))
+    assert same['meta'] == json.loads(json.dumps(after['meta']))
+    assert same['state_dict'].keys() == after['state_dict'].keys()
+    assert all(torch.equal(same['state_dict'][k], w) for k, w in after['state_dict'].items())
+    third = run_tool('predict.py', config, published.with_suffix('.safetensors'), *asked)
+    assert answers(third.stdout) == first
+    card = (tmp_path / 'artnet_toy.md').read_text()
+    assert published.name in card and '0. up\n1. down\n' in card
+
+
+def test_the_card_and_the_config_of_a_run_say_how_to_load_it(clips, tmp_path):
+    cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path / 'run', 1)
+    cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
+    cfg.custom_hooks = []
+    Runner.from_cfg(cfg).train()
+    zoo = tmp_path / 'zoo'
+    run_tool('publish_checkpoint.py', tmp_path / 'run/iter_1.pth', 'mine', '--out-dir', zoo)
+    card = (zoo / 'mine.md').read_text()
+    assert '| network | arch=artnet_d, base_channels=8, depth=18, max_response=10' in card
+    assert '| iterations | 1 |' in card
+    top1 = re.search(r'top-1 ([\d.]+)%, top-5 [\d.]+%', card)[1]
+    log = (tmp_path / 'run').rglob('scalars.json')
+    seen = [json.loads(line) for path in log for line in path.read_text().splitlines()]
+    assert float(top1) == pytest.approx(100 * seen[-1]['acc/top1'], abs=0.06)
+    code = card.split('```python\n')[1].split('```')[0]
+    (zoo / 'load.py').write_text(f'{code}print(type(model).__name__)\n')
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    command = [sys.executable, 'load.py']
+    result = subprocess.run(command, cwd=zoo, env=env, capture_output=True, text=True)
+    assert result.stdout.endswith('ClipRecognizer3D\n'), result.stderr
+
+
+def test_settings_are_read_from_the_text_of_a_config_and_nothing_is_executed(tmp_path):
+    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py', format_python_code=False)
+    expected = json.loads(json.dumps(cfg.to_dict()))  # tuples as lists
+    assert json.loads(json.dumps(settings_of(cfg.pretty_text))) == expected
+    harmful = f'a = open({str(tmp_path / "x")!r}, "w")'
+    others = ['import os', 'x = dict(**y)', 'x' * 9, 'a = [1 for _ in x]', 'a =', 'a.b = 1']
+    for text in (harmful, 'a = dict(b=dict.fromkeys("ab"))', *others):
+        with pytest.raises(ValueError, match=r'no (setting|plain data)|cannot be read|malformed'):
+            settings_of(text)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    'name, content, message',
+    [
+        ('cut.safetensors', b'\x08\0\0\0\0\0\0\0{}', 'is no safetensors file'),
+        ('text.safetensors', b'not at all', 'is no safetensors file'),
+        ('empty.safetensors', b'', 'is no safetensors file'),
+    ],
+)
+def test_broken_safetensors_are_refused(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    for read in (load, load_whole):
+        with pytest.raises(RuntimeError, match=message):
+            read(tmp_path / name)
+
+
+def test_checkpoints_of_hugging_face_are_loaded_by_name(checkpoint, tmp_path, monkeypatch):
+    pytest.importorskip('huggingface_hub')
+    data = Path(checkpoint).read_bytes()
+    code = (
+        'import sys, artnet_mm\n'
+        'from mmengine.runner.checkpoint import CheckpointLoader\n'
+        'print(len(CheckpointLoader.load_checkpoint(sys.argv[1])["state_dict"]))\n'
+    )
+    with FileServer() as server:
+        server.files['me/nets/resolve/main/deep/net.pth'] = data
+        server.files['me/nets/resolve/v1/net.pth'] = data
+        server.headers = {'X-Repo-Commit': 'a' * 40}
+        env = {
+            **os.environ, 'HF_ENDPOINT': server.url, 'HF_HOME': str(tmp_path / 'cache'),
+            'PYTHONPATH': str(ROOT), 'HF_HUB_DISABLE_XET': '1',
+        }  # fmt: skip
+
+        def load_by_name(name):
+            command = [sys.executable, '-c', code, name]
+            return subprocess.run(command, env=env, capture_output=True, text=True)
+
+        expected = str(len(torch.load(checkpoint, weights_only=True)['state_dict']))
+        for name in ('hf://me/nets/deep/net.pth', 'hf://me/nets@v1/net.pth'):
+            result = load_by_name(name)
+            assert result.stdout.split()[-1:] == [expected], result.stderr
+        result = load_by_name('hf://me/nets/other.pth')
+        assert 'ConnectionError: hf://me/nets/other.pth gave no checkpoint: ' in result.stderr
+    result = load_by_name('hf://me/nets/deep/net.pth')  # the server is gone
+    assert result.stdout.split()[-1:] == [expected], result.stderr
+
+
+@pytest.mark.parametrize('name', ['me', 'me/nets', 'me/nets/../x.pth', '/a/b/c', 'me/nets/a b.pth'])
+def test_other_names_of_hugging_face_are_refused(name):
+    with pytest.raises(ValueError, match=r'expected hf://OWNER/REPOSITORY'):
+        hub.local(f'hf://{name}')
 
 
 @pytest.mark.parametrize(

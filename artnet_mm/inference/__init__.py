@@ -1,0 +1,1 @@
+"""What is done with a trained network and videos of one's own, without MMEngine's Runner."""

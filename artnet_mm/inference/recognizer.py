@@ -1,0 +1,63 @@
+"""A trained recognizer, ready to be used, and the names of its classes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmaction.apis import init_recognizer
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+from torch import nn
+
+from ..datasets.lists import read_classes
+from ..models.deploy import switch_to_deploy
+
+
+def default_device() -> str:
+    """The first GPU, or else the CPU."""
+    return 'cuda:0' if torch.cuda.is_available() else 'cpu'
+
+
+def load_recognizer(
+    config: str | Path | Config,
+    checkpoint: str,
+    device: str | None = None,
+    options: Mapping | None = None,
+    classes: str | Path | None = None,
+    deploy: bool = False,
+) -> tuple[nn.Module, list[str]]:
+    """The recognizer of a config with the weights of a checkpoint, in eval mode.
+
+    Args:
+        config (str | Path | Config): Config, or its file.
+        checkpoint (str): File, URL, or artnet:// name.
+        device (str, optional): Defaults to the first GPU, or else the CPU.
+        options (Mapping, optional): What ``--cfg-options`` overrides.
+        classes (str | Path, optional): File with a class name per line, where the checkpoint has
+            none.
+        deploy (bool): Bring the network into its deploy form. Defaults to False.
+
+    Returns:
+        tuple[nn.Module, list[str]]: The model, whose ``cfg`` is the config, and the names of
+        its classes, ``class 0`` and so on where they are not known.
+
+    Raises:
+        RuntimeError: If the checkpoint is not one of the config's model.
+        ValueError: If there is not a name for each of its classes.
+    """
+    cfg = Config.fromfile(config) if isinstance(config, str | Path) else config
+    cfg.merge_from_dict(dict(options or {}))
+    model = init_recognizer(cfg, device=device or default_device())
+    loaded = load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    num_classes = model.cls_head.num_classes
+    names = loaded.get('meta', {}).get('dataset_meta', {}).get('classes')
+    if classes:
+        names = read_classes(classes)
+    names = list(names or [f'class {label}' for label in range(num_classes)])
+    if len(names) != num_classes:
+        raise ValueError(
+            f'{classes or checkpoint} names {len(names)} classes, but the model has {num_classes}'
+        )
+    if deploy:
+        switch_to_deploy(model)
+    return model, names
