@@ -74,7 +74,8 @@ def test_videos_are_opened_in_one_place():
     modules = ('datasets/packets', 'datasets/backends', 'datasets/stream', 'data_making/misread')
     readers = {f'{module}.py' for module in modules}
     found = set()
-    for path in [*FILES, *(ROOT / 'tools').rglob('*.py')]:
+    copied = ROOT / 'tools/run_onnx.py'  # which has nothing of the project
+    for path in {*FILES, *(ROOT / 'tools').rglob('*.py')} - {copied}:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmaction.apis import init_recognizer
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
-from torch import nn
 
 from ..datasets.lists import read_classes
 from ..models.deploy import switch_to_deploy
@@ -25,7 +25,7 @@ def load_recognizer(
     options: Mapping | None = None,
     classes: str | Path | None = None,
     deploy: bool = False,
-) -> tuple[nn.Module, list[str]]:
+) -> tuple[Any, list[str]]:
     """The recognizer of a config with the weights of a checkpoint, in eval mode.
 
     Args:
@@ -38,7 +38,7 @@ def load_recognizer(
         deploy (bool): Bring the network into its deploy form. Defaults to False.
 
     Returns:
-        tuple[nn.Module, list[str]]: The model, whose ``cfg`` is the config, and the names of
+        tuple[Recognizer, list[str]]: The model, whose ``cfg`` is the config, and the names of
         its classes, ``class 0`` and so on where they are not known.
 
     Raises:
