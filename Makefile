@@ -23,16 +23,11 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The other supported releases of MMAction2 and MMCV, to be put before those of the environment.
-$(VENV)/other/.installed: requirements/other.txt $(VENV)/.installed
+# Further sets, to be put before the packages of the environment: other supported releases of
+# MMAction2 and MMCV; MMPretrain and torchvision; the web page's gradio and its browser driver.
+$(VENV)/%/.installed: requirements/%.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
-		--target $(VENV)/other -r $<
-	touch $@
-
-# MMPretrain and torchvision, likewise.
-$(VENV)/torchvision/.installed: requirements/torchvision.txt $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
-		--target $(VENV)/torchvision -r $<
+		--target $(@D) -r $<
 	touch $@
 
 # All but what takes long: trainings, tools in processes of their own, many files.
@@ -40,7 +35,7 @@ test-fast: lint
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
 		--quiet -m "not slow"
 
-test: lint $(VENV)/other/.installed $(VENV)/torchvision/.installed
+test: lint $(VENV)/other/.installed $(VENV)/torchvision/.installed $(VENV)/web/.installed
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/other" $(BIN)/python -m pytest --quiet \
 		tests/test_version.py tests/system/test_configs.py tests/checks/test_checks.py \
@@ -49,3 +44,5 @@ test: lint $(VENV)/other/.installed $(VENV)/torchvision/.installed
 	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/torchvision" $(BIN)/python -m pytest \
 		--quiet tests/system/test_configs.py tests/models/test_inflate.py \
 		-k 'today or imagenet or mmpretrain or randaugment'
+	PATH="$(BIN):$$PATH" PYTHONPATH="$(abspath $(VENV))/web" $(BIN)/python -m pytest --quiet \
+		tests/inference/test_web.py

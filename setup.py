@@ -51,6 +51,7 @@ setup(
         'full': requirements('mminstall'),
         'optional': requirements('optional'),
         'export': requirements('export'),
+        'web': ['gradio>=6.31'],
         'torchcodec': ['torchcodec>=0.10'],
         # where curves go, by MMEngine's visualizer backends
         'tensorboard': ['tensorboard'],

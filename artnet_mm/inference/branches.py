@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..datasets.sampling import clip_indices, uniform_starts
+from ..datasets.video import Video
 from ..models import SMARTConv3d
+from .windows import ClipInput
 
 
 class UnitMaps(NamedTuple):
@@ -148,3 +153,51 @@ def by_stage(maps: list[UnitMaps]) -> dict[str, tuple[Tensor, Tensor]]:
 def over_clip(energy: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """A map (T', H', W') at the size (T, H, W) of the clip."""
     return F.interpolate(energy[None, None], shape, mode='trilinear', align_corners=False)[0, 0]
+
+
+class Glance(NamedTuple):
+    """What a network sees in a clip of a video."""
+
+    clip: np.ndarray
+    """The centre crop, uint8 (T, h, w, 3)."""
+    start: float
+    """In seconds, as ``seconds``, its length."""
+    seconds: float
+    maps: list[UnitMaps]
+    scores: Tensor
+    """(num_classes,)."""
+    view: Tensor
+    """The clip as the network takes it, (1, C, T, h, w)."""
+
+
+def glance(model: Any, path: str | Path, start: float | None = None) -> Glance:
+    """Look at a clip of a video.
+
+    Args:
+        model (nn.Module): Recognizer of :func:`load_recognizer`.
+        path (str | Path): The video.
+        start (float, optional): Of the clip, in seconds. Defaults to that of the centre one.
+
+    Raises:
+        ValueError: If the video cannot be read or is over before ``start``, or the network has
+            no SMART units.
+    """
+    smart_units(model.backbone)
+    seen, video = ClipInput.of(model.cfg), Video(str(path))
+    rate = float(video.rate)
+    first = int(uniform_starts(len(video), 1, seen.extent)[0])
+    if start is not None:
+        first = round(start * rate)
+    if not 0 <= first < len(video):
+        raise ValueError(f'{path} lasts {len(video) / rate:.1f} s: {start:g} s is not within')
+    interval = seen.extent // seen.clip_len
+    (indices,) = clip_indices(np.array([first]), seen.clip_len, interval, len(video))
+    clip = video.frames(indices, seen.scale)
+    video.close()
+    view = model.data_preprocessor.normalise(
+        seen.view(clip)[None].to(next(model.parameters()).device)
+    )
+    maps, scores = look(model, view)
+    maps = [UnitMaps(one.name, one.appearance.cpu(), one.relation.cpu()) for one in maps]
+    crop = seen.crop.cut(clip, 0, False)
+    return Glance(crop, first / rate, seen.extent / rate, maps, scores.cpu(), view)

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..files import whole_file
+from .branches import Glance, by_stage, over_clip
 
 TILE = 168
 """Side of a picture in a film, in pixels."""
@@ -84,6 +85,29 @@ def film(tiles: Mapping[str, np.ndarray], columns: int, path: Path, rate: int = 
                 )  # fmt: skip
             container.mux(stream.encode(av.VideoFrame.from_ndarray(sheet, format='rgb24')))
         container.mux(stream.encode())
+
+
+def film_of(seen: Glance, cam: Tensor, name: str, path: Path) -> None:
+    """Write the film of a clip: the energies of its stages, and Grad-CAM of a class.
+
+    Args:
+        seen (Glance): The clip.
+        cam (Tensor): (T', H', W') of :func:`grad_cam`.
+        name (str): Of the class.
+        path (Path): The file, an MP4.
+    """
+    shape = seen.clip.shape[:3]
+    rows: dict[str, dict[str, np.ndarray]] = {'appearance': {}, 'relation': {}}
+    for stage, parts in by_stage(seen.maps).items():
+        large = [over_clip(part, shape).numpy() for part in parts]
+        largest = float(np.percentile(np.stack(large), 99.5))
+        for kind, energy in zip(rows, large):
+            rows[kind][f'{stage}: {kind}'] = heat(energy, largest)
+    over = heat(over_clip(cam.cpu(), shape).numpy(), 1, seen.clip)
+    tiles = {
+        'clip': seen.clip, **rows['appearance'], f'Grad-CAM: {name}': over, **rows['relation'],
+    }  # fmt: skip
+    film(tiles, len(tiles) // 2, path)
 
 
 def filters_gif(weight: Tensor, scale: int = 8) -> bytes:

@@ -192,7 +192,7 @@ def test_the_page_shows_in_a_browser(page, tmp_path):
     'options, message',
     [
         (['--class', 'flying'], "there is no class 'flying'; there are up, down"),
-        (['--start', '60'], 's: --start is before that'),
+        (['--start', '60'], ': 60 s is not within'),
         (['--cfg-options', 'model.backbone.arch=c3d'], 'do not match exactly'),
     ],
 )
