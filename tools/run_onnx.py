@@ -3,8 +3,14 @@
 It needs numpy, av and onnxruntime alone, and is meant to be copied.
 """
 
+import argparse
 import json
-import sys
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('network', help='file of tools/export.py')
+    parser.add_argument('video')
+    ARGS = parser.parse_args()  # before the imports below, which take a second
 
 import av
 import numpy as np
@@ -40,4 +46,4 @@ def main(network: str, video: str) -> None:
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:3])
+    main(ARGS.network, ARGS.video)
