@@ -13,6 +13,7 @@ import torch
 from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.apis.inferencers import ActionRecogInferencer
 from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.runner import Runner, save_checkpoint
@@ -225,6 +226,23 @@ def test_no_forward_pass_has_more_views_than_the_limit(tmp_path):
         model.test_step(pseudo_collate([{**data, 'inputs': sample}] * 2))
         model.val_step(pseudo_collate([{**data, 'inputs': torch.zeros(1, 3, 16, 56, 56)}] * 9))
     assert seen == [7, 3, 7, 3, 7, 2]
+
+
+@pytest.mark.parametrize('num_frames, distinct', [(3, 1), (16, 1), (20, 5), (25, 10), (90, 10)])
+def test_clips_that_come_again_are_run_once_and_count_as_often(num_frames, distinct, tmp_path):
+    model, seen = settled_toy().eval(), []
+    pipeline = Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').test_pipeline
+    write_video(tmp_path / 'short.mp4', motion_clip(1, seed=1, num_frames=num_frames))
+    data = pseudo_collate([Compose(pipeline)(video(tmp_path / 'short.mp4'))])
+    with torch.no_grad():
+        (views,) = model.data_preprocessor(data)['inputs']
+        of_each = model(torch.cat([*views.split(100)]).unsqueeze(1), stage='head', mode='tensor')
+        model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+        (sample,) = model.test_step(data)
+    assert sum(seen) == 10 * distinct
+    found, _ = prediction_of(sample.to_dict())
+    expected = model.cls_head.predict_by_feat(of_each, [ActionDataSample()])
+    torch.testing.assert_close(found, prediction_of(expected[0].to_dict())[0])
 
 
 @pytest.mark.parametrize(

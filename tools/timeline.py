@@ -3,7 +3,8 @@
 Windows slide over each video, of any length; neighbours are averaged, and those of one class
 become segments. With --out-dir each video gets NAME_timeline.json (segments and windows), .csv
 (windows and their likeliest classes) and .png. A VIDEO may be an address or, with --live, a device
-that FFmpeg opens (rtsp://..., /dev/video0 with --kind v4l2): answers are printed as they come.
+that FFmpeg opens (rtsp://..., /dev/video0 with --kind v4l2): answers are printed as they come, and
+with --show the pictures are in a window.
 """
 
 import argparse
@@ -32,6 +33,7 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('--out-dir', type=Path, help='folder for JSON, CSV and picture')
     parser.add_argument('--live', action='store_true', help='a stream: answer window by window')
+    parser.add_argument('--show', action='store_true', help='a live stream in a window; q ends it')
     parser.add_argument('--kind', help="FFmpeg's format of a device, such as v4l2")
     parser.add_argument(
         '--classes', help='file with a class name per line, where the checkpoint has none'
@@ -55,6 +57,7 @@ from artnet_mm.datasets.stream import Stream
 from artnet_mm.datasets.video import Video
 from artnet_mm.engine.launch import parse_options
 from artnet_mm.files import whole_file, write_whole
+from artnet_mm.inference.display import ShownStream
 from artnet_mm.inference.recognizer import load_recognizer
 from artnet_mm.inference.timeline import Moment, Segment, draw, segments_of, smooth, watch
 
@@ -69,17 +72,18 @@ console = Console(highlight=False, markup=False)
 
 def follow(model: nn.Module, args: argparse.Namespace, source: str, names: list[str]) -> list:
     """The moments of a video, with progress, or of a stream, printed as they come."""
-    if args.live or '://' in source:
+    if args.live or args.show or '://' in source:
         moments = []
-        stream = Stream(source, args.kind)
+        stream = (ShownStream if args.show else Stream)(source, args.kind)
         try:
             for moment in watch(model, stream, args.window, args.step, at_a_time=1):
                 moments.append(moment)
                 (seen,) = smooth(moments[-args.smooth :], 2 * args.smooth - 1)[-1:]
                 label = int(seen.probabilities.argmax())
-                console.print(
-                    f'{moment.end:8.1f} s  {100 * seen.probabilities[label]:5.1f}%  {names[label]}'
-                )
+                words = f'{100 * seen.probabilities[label]:5.1f}%  {names[label]}'
+                console.print(f'{moment.end:8.1f} s  {words}')
+                if isinstance(stream, ShownStream):
+                    stream.caption = words
         except KeyboardInterrupt:
             console.print('stopped')
         finally:

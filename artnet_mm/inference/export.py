@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,12 @@ def export(network: FramesToScores, names: list[str], file: Path) -> Path:
     elif file.suffix == '.onnx':
         for talkative in ('onnxscript', 'torch.onnx'):  # of nodes left, and of torchvision
             logging.getLogger(talkative).setLevel('ERROR')
-        exported: Any = torch.onnx.export(
-            program, input_names=['frames'], output_names=['scores'], opset_version=OPSET,
-            verbose=False,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', FutureWarning)  # of torch about itself
+            exported: Any = torch.onnx.export(
+                program, input_names=['frames'], output_names=['scores'], opset_version=OPSET,
+                verbose=False,
+            )  # fmt: skip
         exported.model.metadata_props.update({key: str(value) for key, value in notes.items()})
         with whole_file(file) as place:
             exported.save(place)

@@ -1,7 +1,7 @@
 """Clips from the data loader to the network's input."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
@@ -29,6 +29,15 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.crops) * len(self.clips)
+
+    def distinct(self) -> tuple['Views', Tensor]:
+        """The views without clips that come again, and the place of every view among them.
+
+        The clips of a video that has fewer places for them than there are come again.
+        """
+        clips, places = self.clips.unique(dim=0, return_inverse=True)
+        first = len(clips) * torch.arange(len(self.crops), device=places.device)
+        return replace(self, clips=clips), (first[:, None] + places).flatten()
 
     def split(self, size: int) -> Iterator[Tensor]:
         """Float views (n, C, T, h, w), at most ``size`` at a time."""

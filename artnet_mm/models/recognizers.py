@@ -34,13 +34,14 @@ class _Chunked:
         Returns:
             list[ActionDataSample]: The same, with scores.
         """
-        size = (self.test_cfg or {}).get('max_testing_views') or 2**31
         videos = [inputs.flatten(0, 1)] if isinstance(inputs, Tensor) else inputs
-        scores = [
-            self(views.unsqueeze(1), stage='head', mode='tensor')
-            for video in videos
-            for views in video.split(size)
-        ]
+        scores = []
+        for video in videos:
+            if isinstance(video, Views):
+                video, places = video.distinct()
+                scores.append(self._scores(video)[places])
+            else:
+                scores.append(self._scores(video))
         crops = {}
         if getattr(self.cls_head, 'joins_features', False):
             first, stated = videos[0], data_samples[0].metainfo.get('num_clips')
@@ -49,6 +50,12 @@ class _Chunked:
             elif stated:  # crops that the pipeline has made
                 crops['num_crops'] = len(first) // stated
         return self.cls_head.predict_by_feat(torch.cat(scores), data_samples, **crops)
+
+    def _scores(self, views: Tensor | Views) -> Tensor:
+        """What the head makes of each of V views, (V, ...)."""
+        size = (self.test_cfg or {}).get('max_testing_views') or 2**31
+        parts = (self(part.unsqueeze(1), stage='head', mode='tensor') for part in views.split(size))
+        return torch.cat([*parts])
 
 
 @MODELS.register_module()

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import av
 import matplotlib.image
@@ -148,3 +152,45 @@ def test_a_stream_has_the_frames_of_the_video(joined):
     assert all(np.array_equal(one, other) for one, other in zip(frames, video.walk()))
     with pytest.raises(ValueError, match=r'nowhere\.mp4 cannot be opened as a stream of video'):
         Stream('nowhere.mp4')
+
+
+def test_a_shown_stream_has_its_pictures_and_answers_in_a_window(joined, tmp_path):
+    if not shutil.which('Xvfb'):
+        pytest.skip('Xvfb is not installed')
+    read, write = os.pipe()
+    screen = subprocess.Popen(
+        ['Xvfb', '-displayfd', str(write), '-screen', '0', '800x600x24', '-fbdir', tmp_path],
+        pass_fds=[write], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        number = os.read(read, 9).decode().strip()
+        command = (
+            sys.executable, ROOT / 'tools/timeline.py', TOY, WEIGHTS, joined, '--show',
+            '--device', 'cpu', '--step', '1s',
+        )  # fmt: skip
+        tool = subprocess.Popen(
+            command, env={**os.environ, 'DISPLAY': f':{number}'}, text=True, stdout=subprocess.PIPE
+        )
+        for line in tool.stdout:
+            if '4.6 s' in line:  # of nine
+                shown = np.fromfile(tmp_path / 'Xvfb_screen0', np.uint8)[-800 * 600 * 4 :]
+        assert tool.wait(60) == 0
+    finally:
+        screen.terminate()
+        screen.wait()
+        os.close(read)
+        os.close(write)
+    shown = shown.reshape(600, 800, 4)[..., :3]
+    import cv2
+
+    cv2.imwrite('/tmp/shown.png', shown)
+    assert shown.std() > 10
+
+
+def test_a_window_without_a_screen_is_refused(joined):
+    result = run_tool(
+        'timeline.py', TOY, WEIGHTS, joined, '--show', '--device', 'cpu', check=False,
+        DISPLAY='', WAYLAND_DISPLAY='',
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert 'a window needs a screen' in ' '.join(result.stdout.split())
