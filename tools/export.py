@@ -42,6 +42,7 @@ if __name__ == '__main__':
 
 from artnet_mm.datasets.video import Video
 from artnet_mm.engine.launch import parse_options
+from artnet_mm.files import whole_file
 from artnet_mm.inference.export import TOLERANCE, FramesToScores, difference, export
 from artnet_mm.inference.recognizer import load_recognizer
 from artnet_mm.inference.windows import slide
@@ -67,8 +68,9 @@ def main(args: argparse.Namespace) -> None:
         )
         network = FramesToScores(model, size)
         clips = clips_of(args.check, network)
-        export(network, names, args.out)
-        share = difference(network, args.out, clips)
+        with whole_file(args.out) as place:
+            export(network, names, place)
+            share = difference(network, place, clips)
     except ImportError as error:
         raise SystemExit(
             f'error: {error}: pip install onnx onnxscript onnxruntime, or write a .pt2'

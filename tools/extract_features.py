@@ -59,10 +59,11 @@ if __name__ == '__main__':
 
 
 from artnet_mm import checkpoints
-from artnet_mm.data_making.over_lists import prepare
+from artnet_mm.data_making.over_lists import output_path, prepare, unique_paths
+from artnet_mm.datasets.lists import read_list
 from artnet_mm.engine.launch import parse_options
 from artnet_mm.files import whole_file
-from artnet_mm.inference.features import FeatureExtractor, num_rows, write_features
+from artnet_mm.inference.features import FeatureExtractor, digest_of, num_rows, write_features
 from artnet_mm.inference.recognizer import load_recognizer
 
 import numpy as np
@@ -83,6 +84,8 @@ def find_videos(args: argparse.Namespace) -> list[str] | None:
         return None
     found = []
     for path in args.inputs:
+        if not path.exists():
+            raise FileNotFoundError(f'{path} does not exist')
         within = [p for p in sorted(path.rglob('*')) if p.suffix.lower() in VIDEOS]
         found += within if path.is_dir() else [path]
     if not found:
@@ -92,13 +95,10 @@ def find_videos(args: argparse.Namespace) -> list[str] | None:
     return [osp.relpath(path, args.videos) for path in found]
 
 
-def join(folder: Path, file: Path) -> None:
-    """One file of all features, by the path of their video without its ending."""
-    features = {
-        str(path.relative_to(folder).with_suffix('')): np.load(path)
-        for path in sorted(folder.rglob('*.npy'))
-        if not any(part.startswith('.') for part in path.relative_to(folder).parts)
-    }
+def join(folder: Path, names: list[str], file: Path) -> None:
+    """One file of the features of some videos, by their paths without endings."""
+    paths = {osp.splitext(name)[0]: folder / output_path(name, '.npy') for name in names}
+    features = {name: np.load(path) for name, path in paths.items() if path.exists()}
     with whole_file(file) as place:
         save_file(features, place)
 
@@ -115,18 +115,25 @@ def main(args: argparse.Namespace) -> None:
         FeatureExtractor(model, **what)
     except (OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
+    digest = digest_of(model)
     del model
     checkpoints.forget()
     settings = dict(
         config=str(args.config), checkpoint=args.checkpoint, deploy=args.deploy, options=options,
-        device=args.device, **what,
+        device=args.device, digest=digest, **what,
     )  # fmt: skip
+    failed = None
     try:
         prepare(args, write_features, settings, '.npy', num_rows, names)
-    finally:
-        folder = args.out_dir / osp.basename(osp.abspath(args.videos))
-        if args.safetensors and folder.is_dir():
-            join(folder, args.safetensors)
+    except SystemExit as end:
+        if end.code != 1:  # refused or stopped: what is there may be of another run
+            raise
+        failed = end
+    if args.safetensors:
+        names = names or unique_paths({path: read_list(path) for path in args.lists})
+        join(args.out_dir / osp.basename(osp.abspath(args.videos)), names, args.safetensors)
+    if failed:
+        raise failed
 
 
 if __name__ == '__main__':

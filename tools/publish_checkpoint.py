@@ -52,16 +52,20 @@ def publish(source: Path, name: str, folder: Path) -> Path:
     if not weights:
         raise ValueError(f'{source} holds no state_dict')
     known = checkpoint.get('meta') or {}
+    settings = None
+    with suppress(ValueError):  # not one that a run has written
+        settings = settings_of(known.get('cfg') or '')
     meta = {key: value for key, value in known.items() if key in META}
     unfinished = folder / f'{name}.part'
     checkpoints.save(dict(state_dict=weights, meta=meta), unfinished)
     published = unfinished.replace(folder / f'{name}-{sha256_of(unfinished)[:8]}.pth')
     checkpoints.save_safetensors(weights, meta, published.with_suffix('.safetensors'))
-    settings = None
-    with suppress(ValueError):  # not one that a run has written
-        settings = settings_of(known.get('cfg') or '')
-        if settings:
-            write_whole(folder / f'{name}.py', known['cfg'])
+    config = folder / f'{name}.py'
+    if settings:
+        write_whole(config, known['cfg'])
+    else:
+        config.unlink(missing_ok=True)  # of other weights
+        print(f'{source} has no config that can be published: {name}.py is not written')
     write_whole(folder / f'{name}.md', card_of(checkpoint, settings, name, published))
     return published
 

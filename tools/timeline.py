@@ -4,7 +4,7 @@ Windows slide over each video, of any length; neighbours are averaged, and those
 become segments. With --out-dir each video gets NAME_timeline.json (segments and windows), .csv
 (windows and their likeliest classes) and .png. A VIDEO may be an address or, with --live, a device
 that FFmpeg opens (rtsp://..., /dev/video0 with --kind v4l2): answers are printed as they come, and
-with --show the pictures are in a window.
+with --show the pictures are in a window; the timeline is that of the latest 20,000 windows.
 """
 
 import argparse
@@ -52,6 +52,8 @@ if __name__ == '__main__':
 
 import csv
 import json
+from collections import deque
+from itertools import islice
 
 from artnet_mm.datasets.stream import Stream
 from artnet_mm.datasets.video import Video
@@ -67,18 +69,23 @@ from rich.table import Table
 from torch import nn
 
 TOP = 5
+KEPT = 20_000
+"""Windows of a stream, the latest, that become its timeline."""
 console = Console(highlight=False, markup=False)
 
 
-def follow(model: nn.Module, args: argparse.Namespace, source: str, names: list[str]) -> list:
+def follow(
+    model: nn.Module, args: argparse.Namespace, source: str, names: list[str]
+) -> list[Moment]:
     """The moments of a video, with progress, or of a stream, printed as they come."""
     if args.live or args.show or '://' in source:
-        moments = []
+        moments: deque[Moment] = deque(maxlen=KEPT)
         stream = (ShownStream if args.show else Stream)(source, args.kind)
         try:
             for moment in watch(model, stream, args.window, args.step, at_a_time=1):
                 moments.append(moment)
-                (seen,) = smooth(moments[-args.smooth :], 2 * args.smooth - 1)[-1:]
+                latest = [*islice(reversed(moments), args.smooth)][::-1]
+                seen = smooth(latest, 2 * args.smooth - 1)[-1]
                 label = int(seen.probabilities.argmax())
                 words = f'{100 * seen.probabilities[label]:5.1f}%  {names[label]}'
                 console.print(f'{moment.end:8.1f} s  {words}')
@@ -86,19 +93,23 @@ def follow(model: nn.Module, args: argparse.Namespace, source: str, names: list[
                     stream.caption = words
         except KeyboardInterrupt:
             console.print('stopped')
+        except ValueError as error:
+            if not moments:
+                raise
+            console.print(f'{error}; this far:', style='red', soft_wrap=True)
         finally:
             stream.close()
-        return moments
+        return [*moments]
     video = Video(source)
     seconds = len(video) / float(video.rate)
-    moments = []
+    watched = []
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task(Path(source).name, total=seconds)
         for moment in watch(model, video, args.window, args.step):
-            moments.append(moment)
+            watched.append(moment)
             progress.update(bar, completed=moment.end)
     video.close()
-    return moments
+    return watched
 
 
 def write(

@@ -129,6 +129,22 @@ def keep_settings(out: Path, folder: Path, settings: dict) -> None:
         raise ValueError(f'{out} was made with {", ".join(differing)}: give another --out-dir')
 
 
+def keep_source(folder: Path, videos: Path) -> None:
+    """Keep in ``.source`` of a folder of results which folder they are made of.
+
+    Raises:
+        ValueError: If they were made of another one.
+    """
+    path, source = folder / '.source', osp.realpath(videos)
+    kept = path.read_text(encoding='utf-8').strip() if path.exists() else source
+    if kept != source:
+        raise ValueError(
+            f'{folder} was made of {kept} (now {source}): give another --out-dir, or delete '
+            f'{path} if these are the same videos in another place'
+        )
+    write_whole(path, f'{source}\n')
+
+
 @contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
     """A folder for unfinished results beside the finished ones.
@@ -227,6 +243,7 @@ def prepare(
         folder.mkdir(parents=True, exist_ok=True)
         with scratch_folder(folder) as scratch:
             keep_settings(args.out_dir, folder, settings)
+            keep_source(folder, args.videos)
             make = partial(
                 _make, partial(work, **settings), count, args.videos, folder, scratch, suffix
             )

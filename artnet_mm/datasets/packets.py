@@ -46,6 +46,23 @@ class _OtherOrderError(Exception):
     """Frames are not those that the times of the packets say."""
 
 
+CONTAINERS = 'mov,matroska,avi,flv,mpeg,mpegts,ogg,asf,gif'
+"""FFmpeg's names of those that have their pictures in them."""
+
+
+def refuse_lists(path: str) -> None:
+    """Refuse what may be a list of other files (HLS, concat, ...), before any of these is opened.
+
+    Raises:
+        ValueError: If the file is of none of :data:`CONTAINERS`.
+    """
+    try:
+        av.open(path, options=dict(format_whitelist=CONTAINERS)).close()
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise ValueError(f'{path} cannot be opened as a video: {reason}; {REMEDY}') from None
+
+
 class FrameIndex:
     """The frames of a file's best video stream, each from as few packets as give it.
 

@@ -51,6 +51,17 @@ class Video(FrameIndex):
         """The rate as encoders take it: of numbers that are not large, at least 1."""
         return max(self.rate.limit_denominator(1001), Fraction(1))
 
+    @cached_property
+    def times(self) -> np.ndarray:
+        """When each frame is shown, in seconds from the first, (len,).
+
+        Where the container does not say, or not in order, by the rate.
+        """
+        stated = [self._times[packet] for packet in self._order]
+        if None in stated or (np.diff(np.array(stated)) <= 0).any():
+            return np.arange(len(self)) / float(self.rate)
+        return (np.array(stated) - stated[0]) * float(self._stream.time_base or 1)
+
     def frames(self, indices: Sequence[int] | np.ndarray, scale: Scale = None) -> np.ndarray:
         """The frames of some indices, each resized as soon as it is decoded.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..datasets.sampling import clip_indices, uniform_starts
 from ..datasets.video import Video
 from ..models import SMARTConv3d
+from .recognizer import of_each_view, scores_of
 from .windows import ClipInput
 
 
@@ -108,7 +109,7 @@ def look(model: Any, view: Tensor) -> tuple[list[UnitMaps], Tensor]:
         ValueError: If the network has no SMART units.
     """
     with watching(model.backbone) as maps, torch.no_grad():
-        scores = model(view.unsqueeze(1), stage='head', mode='tensor')
+        scores = scores_of(model, view)
     return maps, scores[0]
 
 
@@ -129,7 +130,7 @@ def grad_cam(model: Any, view: Tensor, label: int) -> Tensor:
     with torch.enable_grad():
         maps = model(view.unsqueeze(1), stage='backbone', mode='tensor').detach()
         maps.requires_grad_()
-        score = model.cls_head(maps)[0, label]
+        score = of_each_view(model.cls_head, model.cls_head(maps))[0, label]
         (gradient,) = torch.autograd.grad(score, maps)
     importance = gradient.mean((2, 3, 4), keepdim=True)
     cam = (importance * maps).sum(1)[0].relu().detach()
@@ -184,20 +185,20 @@ def glance(model: Any, path: str | Path, start: float | None = None) -> Glance:
     """
     smart_units(model.backbone)
     seen, video = ClipInput.of(model.cfg), Video(str(path))
-    rate = float(video.rate)
-    first = int(uniform_starts(len(video), 1, seen.extent)[0])
+    (first,) = uniform_starts(len(video), 1, seen.extent)
     if start is not None:
-        first = round(start * rate)
-    if not 0 <= first < len(video):
-        raise ValueError(f'{path} lasts {len(video) / rate:.1f} s: {start:g} s is not within')
+        lasts = video.times[-1] + 1 / video.rate
+        if not 0 <= start < lasts:
+            raise ValueError(f'{path} lasts {lasts:.1f} s: {start:g} s is not within')
+        first = np.searchsorted(video.times, start, side='right') - 1
     interval = seen.extent // seen.clip_len
     (indices,) = clip_indices(np.array([first]), seen.clip_len, interval, len(video))
-    clip = video.frames(indices, seen.scale)
+    clip = seen.crop.cut(video.frames(indices, seen.scale), 0, False).copy()
     video.close()
     view = model.data_preprocessor.normalise(
         seen.view(clip)[None].to(next(model.parameters()).device)
     )
     maps, scores = look(model, view)
     maps = [UnitMaps(one.name, one.appearance.cpu(), one.relation.cpu()) for one in maps]
-    crop = seen.crop.cut(clip, 0, False)
-    return Glance(crop, first / rate, seen.extent / rate, maps, scores.cpu(), view)
+    seconds = seen.extent / float(video.rate)
+    return Glance(clip, float(video.times[first]), seconds, maps, scores.cpu(), view)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..files import whole_file
 from ..models.deploy import switch_to_deploy
+from .recognizer import scores_of
 from .windows import ClipInput
 
 OPSET = 20
@@ -63,10 +64,7 @@ class FramesToScores(nn.Module):
         if self.to_rgb:
             views = views.flip(1)
         views = ((views - self.mean) / self.std).to(self.mean.dtype)
-        scores = self.model(views.unsqueeze(1), stage='head', mode='tensor')
-        if getattr(self.model.cls_head, 'joins_features', False):
-            scores = self.model.cls_head.classify(scores.unsqueeze(1))
-        return scores
+        return scores_of(self.model, views)
 
 
 def export(network: FramesToScores, names: list[str], file: Path) -> Path:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from functools import lru_cache
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..datasets.video import Video
+from ..models.deploy import switch_to_deploy
 from .recognizer import load_recognizer
 from .windows import ClipInput, frames_in, slide
 
@@ -62,6 +64,8 @@ class FeatureExtractor:
             raise ValueError('features are made of videos, not of the flow images of this config')
         self.model, self.kind, self.layer = model, kind, layer
         self.window, self.step = window, step or window
+        if layer:
+            self._try_layer()
         if window:
             self._input = ClipInput.of(model.cfg)
             frames_in(window, 25), frames_in(self.step or window, 25)  # before any video
@@ -89,20 +93,30 @@ class FeatureExtractor:
         """(n, C, T, h, w), normalised, to (n, C), or to maps."""
         seen: list[Tensor] = []
         module = self.model.backbone.get_submodule(self.layer) if self.layer else None
-        hook = module and module.register_forward_hook(lambda *call: seen.append(call[-1]))
+        hook = module and module.register_forward_hook(lambda *call: seen.append(_copy(call[-1])))
         try:
             maps = self.model(views.unsqueeze(1), stage='backbone', mode='tensor')
         finally:
             if hook:
                 hook.remove()
+        if hook and not (seen and isinstance(seen[0], Tensor) and seen[0].ndim > 2):
+            raise ValueError(f'layer {self.layer!r} gives no maps (n, C, ...): name one that does')
         maps = seen[0] if hook else maps
         maps = maps[-1] if isinstance(maps, tuple | list) else maps
         return maps if self.kind == 'maps' else maps.flatten(2).mean(2)
 
+    def _try_layer(self) -> None:
+        """Raise the error of a layer that gives no maps before any video is read."""
+        size = (self.model.cfg['model']['data_preprocessor'].get('crop_size') or 224,) * 2
+        clip_len = next((s['clip_len'] for s in self.model.cfg.test_pipeline if 'clip_len' in s), 1)
+        zeros = torch.zeros(1, 3, clip_len, *size, device=next(self.model.parameters()).device)
+        with torch.inference_mode():
+            self._features_of(zeros)
+
     def _sliding(self, path: str | Path) -> tuple[Iterator[Tensor], int]:
         video, seen = Video(str(path)), self._input
         lengths = [frames_in(str(length), video.rate) for length in (self.window, self.step)]
-        windows = slide(video.walk(seen.scale), seen.clip_len, *lengths)
+        windows = slide(seen.walk(video), seen.clip_len, *lengths)
         device = next(self.model.parameters()).device
 
         def views() -> Iterator[Tensor]:
@@ -121,15 +135,34 @@ class FeatureExtractor:
         return iter(views.split(size)), len(views) // num_clips
 
 
+def _copy(given: Any) -> Any:
+    """Of the maps of a layer, which the next one may change in place."""
+    given = given[-1] if isinstance(given, tuple | list) and given else given
+    return given.clone() if isinstance(given, Tensor) else given
+
+
+def digest_of(model: Any) -> str:
+    """What tells a network, its weights and its test from others, in hex digits."""
+    parts = {key: model.cfg[key] for key in ('model', 'test_pipeline')}
+    digest = sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    for weights in model.state_dict().values():
+        digest.update(weights.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 @lru_cache(maxsize=1)
 def _extractor(
-    config: str, checkpoint: str, device: str | None, deploy: bool, what: str
+    config: str, checkpoint: str, device: str | None, deploy: bool, digest: str, what: str
 ) -> FeatureExtractor:
     """Loaded once in each process."""
     torch.set_num_threads(1)  # there are several such processes
     arguments = json.loads(what)
     options = arguments.pop('options')
-    model, _ = load_recognizer(config, checkpoint, device, options, deploy=deploy)
+    model, _ = load_recognizer(config, checkpoint, device, options)
+    if digest_of(model) != digest:
+        raise ValueError(f'{checkpoint} or {config} has changed since the run began')
+    if deploy:
+        switch_to_deploy(model)
     return FeatureExtractor(model, **arguments)
 
 
@@ -140,6 +173,7 @@ def write_features(
     checkpoint: str,
     device: str | None,
     deploy: bool,
+    digest: str,
     **what,
 ) -> None:
     """Write the features of a video to an ``.npy`` file.
@@ -147,9 +181,10 @@ def write_features(
     Args:
         video, result (Path): The video and the file.
         config, checkpoint, device, deploy: As for :func:`load_recognizer`.
+        digest (str): Of the model, by :func:`digest_of`.
         what: Its ``options``, and arguments of :class:`FeatureExtractor`.
     """
-    features = _extractor(config, checkpoint, device, deploy, json.dumps(what))(video)
+    features = _extractor(config, checkpoint, device, deploy, digest, json.dumps(what))(video)
     if not np.isfinite(features).all():
         raise ValueError('the features are not finite: were the weights loaded?')
     np.save(result, features)

@@ -30,13 +30,18 @@ def read_features(list_file: Path, folder: Path) -> tuple[np.ndarray, np.ndarray
         path = folder / line.path
         if not path.exists():
             raise FileNotFoundError(f'{path}, of {list_file}, does not exist')
-        features = np.load(path)
+        try:
+            features = np.load(path)
+        except (EOFError, ValueError) as error:
+            raise ValueError(f'{path} is no NumPy array: {error}') from None
         if features.ndim > 2:
             raise ValueError(f'{path} holds maps {features.shape}: pool them, without --maps')
         rows.append(features if features.ndim == 1 else features.mean(0))
         if rows[-1].shape != rows[0].shape:
             raise ValueError(f'{path} has {rows[-1].size} features, others have {rows[0].size}')
         labels.append(line.label)
+    if len({*labels}) < 2:
+        raise ValueError(f'{list_file} has videos of one class only')
     return np.stack(rows), np.array(labels)
 
 

@@ -8,6 +8,7 @@ import torch
 from mmaction.apis import init_recognizer
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
+from torch import Tensor
 
 from ..datasets.lists import read_classes
 from ..models.deploy import switch_to_deploy
@@ -43,11 +44,14 @@ def load_recognizer(
 
     Raises:
         RuntimeError: If the checkpoint is not one of the config's model.
-        ValueError: If there is not a name for each of its classes.
+        ValueError: If there is not a name for each of its classes, or no such device.
     """
     cfg = Config.fromfile(config) if isinstance(config, str | Path) else config
     cfg.merge_from_dict(dict(options or {}))
-    model = init_recognizer(cfg, device=device or default_device())
+    device = device or default_device()
+    if torch.device(device).type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f'device {device}: torch sees no GPU')
+    model = init_recognizer(cfg, device=device)
     loaded = load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     num_classes = model.cls_head.num_classes
     names = loaded.get('meta', {}).get('dataset_meta', {}).get('classes')
@@ -61,3 +65,21 @@ def load_recognizer(
     if deploy:
         switch_to_deploy(model)
     return model, names
+
+
+def scores_of(model: Any, views: Tensor) -> Tensor:
+    """Scores of views, each by itself, also of a head that joins the features of several.
+
+    Args:
+        model (nn.Module): Recognizer of :func:`load_recognizer`.
+        views (Tensor): (n, C, T, H, W), normalised.
+
+    Returns:
+        Tensor: (n, num_classes).
+    """
+    return of_each_view(model.cls_head, model(views.unsqueeze(1), stage='head', mode='tensor'))
+
+
+def of_each_view(head: Any, given: Tensor) -> Tensor:
+    """Scores (n, num_classes) of what a head gives for n views: these, or features."""
+    return head.classify(given.unsqueeze(1)) if getattr(head, 'joins_features', False) else given

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ..datasets.stream import Stream
 from ..datasets.video import Video
+from .recognizer import scores_of
 from .windows import ClipInput, frames_in, slide
 
 
@@ -57,20 +58,18 @@ def watch(
     seen = ClipInput.of(model.cfg)
     length = frames_in(window, video.rate) if window else seen.extent
     every = frames_in(step, video.rate) if step else max(length // 2, 1)
-    windows = slide(video.walk(seen.scale), seen.clip_len, length, every)
-    device, rate = next(model.parameters()).device, float(video.rate)
+    windows = slide(seen.walk(video), seen.clip_len, length, every)
+    device = next(model.parameters()).device
     while group := list(islice(windows, at_a_time)):
         with torch.inference_mode():
             clips = torch.stack([seen.view(one.clip) for one in group]).to(device)
             views = model.data_preprocessor.normalise(clips)
-            scores = model(views.unsqueeze(1), stage='head', mode='tensor')
-            if getattr(model.cls_head, 'joins_features', False):
-                scores = model.cls_head.classify(scores.unsqueeze(1))
-            probabilities = scores.float().softmax(1).cpu().numpy()
+            probabilities = scores_of(model, views).float().softmax(1).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise ValueError('the scores of the network are not finite')
         for one, of_classes in zip(group, probabilities):
-            yield Moment(one.first / rate, (one.last + 1) / rate, of_classes)
+            start, end = video.times[one.first], video.times[one.last]
+            yield Moment(float(start), float(end + 1 / video.rate), of_classes)
 
 
 def smooth(moments: list[Moment], width: int) -> list[Moment]:
@@ -118,12 +117,13 @@ def draw(moments: list[Moment], segments: list[Segment], names: list[str], title
     found = list(dict.fromkeys(segment.label for segment in segments))
     likeliest = [label for label in every.max(0).argsort()[::-1].tolist() if label not in found]
     shown = [*found, *likeliest][: max(len(found), 5)][:10]
+    names = [name.replace('$', r'\$') for name in names]  # no formulas
     figure = Figure(figsize=(10, 4.5), layout='constrained')
     curves, bars = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     colours = {label: f'C{n}' for n, label in enumerate(shown)}
     for label, colour in colours.items():
         curves.plot(middles, 100 * every[:, label], color=colour, label=names[label], marker='.')
-    curves.set(ylabel='probability (%)', ylim=(-2, 102), title=title)
+    curves.set(ylabel='probability (%)', ylim=(-2, 102), title=title.replace('$', r'\$'))
     curves.legend(fontsize=8, loc='upper left', bbox_to_anchor=(1, 1))
     curves.grid(alpha=0.3)
     for segment in segments:

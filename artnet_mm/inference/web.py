@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..datasets.packets import refuse_lists
 from ..datasets.video import Video
 from .branches import glance, grad_cam, smart_units
 from .pages import film_of
@@ -22,6 +23,7 @@ def check_length(path: str, max_seconds: float) -> None:
     Raises:
         ValueError: Saying which.
     """
+    refuse_lists(path)
     video = Video(path)
     seconds = len(video) / float(video.rate)
     video.close()
@@ -67,7 +69,7 @@ def answer(model: Any, names: list[str], path: str) -> Answer:
     classes = dict(zip(names, mean.tolist()))
     if not has_branches(model):
         return Answer(classes, timeline, None)
-    film = Path(path).with_name('branches.mp4')
+    film = Path(path).with_name(f'{Path(path).stem}_branches.mp4')
     clip, label = glance(model, path), int(mean.argmax())
     film_of(clip, grad_cam(model, clip.view, label), names[label], film)
     return Answer(classes, timeline, str(film))

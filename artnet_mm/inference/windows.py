@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ..datasets.decoding import ClipDecode
 from ..datasets.sampling import UniformClipSampler
+from ..datasets.stream import Stream
+from ..datasets.video import Video
 from ..views import Crops
 
 
@@ -108,6 +110,12 @@ class ClipInput:
         crop = Crops((size, size), num_places=1, mirrored=False)
         return cls(tuple(scale) if scale else None, length, length * interval, crop)
 
-    def view(self, clip: np.ndarray) -> Tensor:
-        """uint8 (T, H, W, C) to the centre crop, uint8 (C, T, h, w)."""
-        return torch.from_numpy(self.crop.cut(clip, 0, False)).permute(3, 0, 1, 2)
+    def walk(self, video: Video | Stream) -> Iterator[np.ndarray]:
+        """The centre crops of all frames, uint8 (h, w, 3) each; nothing else of them is kept."""
+        for frame in video.walk(self.scale):
+            yield self.crop.cut(frame, 0, False).copy()
+
+    @staticmethod
+    def view(clip: np.ndarray) -> Tensor:
+        """uint8 (T, h, w, C) to (C, T, h, w)."""
+        return torch.from_numpy(clip).permute(3, 0, 1, 2)

@@ -1,6 +1,7 @@
 """Model cards: what a published checkpoint is, in Markdown with the header that hubs read."""
 
 import ast
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ PAPER = 'https://arxiv.org/abs/1711.09125'
 
 def _value(node: ast.expr) -> Any:
     """Plain data in the text of a config, in which MMEngine writes dicts as calls."""
+    infinite = re.fullmatch(r"float\('(-?inf)'\)", ast.unparse(node))
+    if infinite:
+        return float(infinite[1])
     if isinstance(node, ast.Call):
         if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
             raise ValueError(f'{ast.unparse(node)} is no plain data')
@@ -39,6 +43,8 @@ def settings_of(text: str) -> dict:
             settings[line.targets[0].id] = _value(line.value)
     except (SyntaxError, RecursionError, TypeError) as error:
         raise ValueError(f'a config that cannot be read: {error}') from None
+    if settings and not isinstance(settings.get('model'), dict):
+        raise ValueError('a config without a model')
     return settings
 
 

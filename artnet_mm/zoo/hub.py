@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 import torch
@@ -288,24 +288,25 @@ def fetch_from_hugging_face(name: str) -> Path:
     """Get a file of a model repository by huggingface_hub, which keeps and verifies it.
 
     Args:
-        name (str): ``OWNER/REPOSITORY/FILE``, or ``OWNER/REPOSITORY@REVISION/FILE``.
+        name (str): ``OWNER/REPOSITORY/FILE``, or ``OWNER/REPOSITORY@REVISION/FILE``, where a
+            revision has ``%2F`` for a slash.
 
     Raises:
         ConnectionError: If the server is down, or has no such file.
-        ImportError: If huggingface_hub is not installed.
+        RuntimeError: If huggingface_hub is not installed.
         ValueError: If that is no name.
     """
-    form = re.fullmatch(r'([\w.-]+/[\w.-]+)(?:@([\w./-]+?))?/([\w.-][\w./-]*)', name)
+    form = re.fullmatch(r'([\w.-]+/[\w.-]+)(?:@([\w.%-]+))?/([\w.-][\w./-]*)', name)
     if not form or '..' in name:
         raise ValueError(f'hf://{name}: expected hf://OWNER/REPOSITORY[@REVISION]/FILE')
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
-        raise ImportError(f'hf://{name} takes the package: pip install huggingface_hub') from None
+        raise RuntimeError(f'hf://{name} takes the package: pip install huggingface_hub') from None
     repository, revision, file = form.groups()
     try:
-        return Path(hf_hub_download(repository, file, revision=revision))
+        return Path(hf_hub_download(repository, file, revision=revision and unquote(revision)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConnectionError(f'hf://{name} gave no checkpoint: {reason}') from None
@@ -315,7 +316,7 @@ def local(checkpoint: str) -> str:
     """The path of a checkpoint that has a name, downloaded if need be; others as they are.
 
     Raises:
-        ConnectionError, ImportError, TimeoutError, ValueError: As :func:`fetch` and
+        ConnectionError, RuntimeError, TimeoutError, ValueError: As :func:`fetch` and
             :func:`fetch_from_hugging_face`.
     """
     if checkpoint.startswith(PREFIX):

@@ -109,7 +109,7 @@ def test_lists_have_what_succeeded_and_the_rest_has_its_reason(extracted, data):
     assert gone.startswith('gone.mp4\t') and 'does not exist' in gone
     assert not (out / 'train_failed.txt').exists()
     assert sorted(os.listdir(out / 'videos')) == [
-        '.lock', 'a class', 'both', 'left', 'right', 'static'
+        '.lock', '.source', 'a class', 'both', 'left', 'right', 'static'
     ]  # fmt: skip
 
 

@@ -10,17 +10,20 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
 
 from artnet_mm.data_making.motion_clips import CLASSES, motion_clip, texture
 from artnet_mm.inference.branches import (
     by_stage,
     contributions,
+    glance,
     grad_cam,
     look,
     smart_units,
     weight_shares,
 )
-from artnet_mm.inference.recognizer import load_recognizer
+from artnet_mm.inference.recognizer import load_recognizer, scores_of
 from artnet_mm.models import ARTNet, SMARTConv3d, switch_to_deploy
 
 from ..helpers import ROOT, run_tool
@@ -140,6 +143,23 @@ def test_networks_without_units_or_in_deploy_form_are_refused(model):
         smart_units(ARTNet(arch='c3d', base_channels=8))
     with pytest.raises(ValueError, match='deploy form: load it as it was trained'):
         smart_units(switch_to_deploy(model).backbone)
+
+
+def test_a_head_that_joins_clips_answers_by_class_too(clips):
+    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_lstm_kinetics.py', format_python_code=False)
+    cfg.model.backbone.update(base_channels=8, max_response=1)  # of untrained weights
+    cfg.model.cls_head.update(in_channels=64, num_classes=20)
+    cfg.model.data_preprocessor.crop_size = 56
+    model = MODELS.build(cfg.model).eval()
+    model.cfg = cfg
+    seen = glance(model, sorted((clips / 'videos_val').glob('*.mp4'))[0])
+    assert seen.scores.shape == (20,)
+    torch.testing.assert_close(seen.scores, scores_of(model, seen.view)[0].detach())
+    maps = model.backbone(seen.view).detach().requires_grad_()
+    score = model.cls_head.classify(maps.mean((2, 3, 4)).unsqueeze(1))[0, 7]
+    weight = torch.autograd.grad(score, maps)[0].mean((2, 3, 4), keepdim=True)
+    expected = (weight * maps).sum(1)[0].relu().detach()
+    torch.testing.assert_close(grad_cam(model, seen.view, 7), expected / expected.max())
 
 
 @pytest.fixture(scope='module')

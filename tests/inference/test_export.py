@@ -22,6 +22,8 @@ from artnet_mm.inference.export import (
 )
 from artnet_mm.inference.recognizer import load_recognizer
 
+from ..datasets.numbered import turn, write
+from ..datasets.test_video import TURNS
 from ..helpers import ROOT, run_tool, tiny_config
 
 pytest.importorskip('onnxruntime')
@@ -119,6 +121,19 @@ def test_a_script_without_the_stack_reads_a_video_and_answers(onnx, videos, tmp_
         lines = [line.split('%') for line in result.stdout.splitlines()]
         assert [CLASSES[label] for label in labels] == [name.strip() for _, name in lines]
         assert [float(share) for share, _ in lines] == pytest.approx(shares.tolist(), abs=0.1)
+
+
+@pytest.mark.parametrize('name', ['to the right', 'to the left', 'upside down'])
+def test_the_script_holds_phones_upright(name, tmp_path):
+    run_onnx = importlib.util.spec_from_file_location('run_onnx', ROOT / 'tools/run_onnx.py')
+    script = importlib.util.module_from_spec(run_onnx)
+    run_onnx.loader.exec_module(script)
+    path = str(turn(write(tmp_path / 'plain.mp4', 'libx264', range(3)), TURNS[name]))
+    size, frames = Video(path).size, Video(path).walk()
+    for frame, expected in zip(script.decode(path), frames, strict=True):
+        found = script.upright(frame, *size)
+        assert found.shape == expected.shape
+        assert np.abs(found.astype(int) - expected).mean() < 2
 
 
 def test_the_tool_says_what_is_missing(tmp_path):

@@ -1,6 +1,7 @@
 """Features of real videos, against the network called by hand."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,7 @@ def test_a_2d_network_of_mmaction2_has_features_and_maps_too(clips, video, tmp_p
     [
         (dict(kind='all'), "kind must be 'video', 'clip' or 'maps'"),
         (dict(layer='stages.9'), r"no layer 'stages.9'; it has .*stages\.0"),
+        (dict(layer='stages'), r"layer 'stages' gives no maps"),
         (dict(step='4'), 'a step need a window|needs? a window'),
         (dict(kind='maps'), 'maps need a window'),
         (dict(window='3 s'), 'neither a number of frames'),
@@ -116,6 +118,13 @@ def test_a_2d_network_of_mmaction2_has_features_and_maps_too(clips, video, tmp_p
 def test_what_cannot_be_made_is_refused_before_any_video(what, reason, model):
     with pytest.raises(ValueError, match=reason):
         FeatureExtractor(model, **what)
+
+
+def test_what_the_next_layer_changes_in_place_is_kept_as_it_was(model, video):
+    found = FeatureExtractor(model, 'maps', 'norm', window='16')(video)
+    plain = FeatureExtractor(model, 'maps', window='16')(video)
+    assert found.min() < 0
+    assert np.array_equal(found.clip(0), plain)
 
 
 def test_the_tool_makes_what_is_not_there_and_a_probe_reads_it(clips, weights, tmp_path):
@@ -136,10 +145,32 @@ def test_the_tool_makes_what_is_not_there_and_a_probe_reads_it(clips, weights, t
         assert np.array_equal(joined[name], np.load(path))
     assert json.loads((tmp_path / 'settings.json').read_text())['window'] == '0.5s'
 
+    other = tmp_path / 'other' / 'videos_train'
+    other.mkdir(parents=True)
+    for path in (clips / 'videos_train').iterdir():
+        (other / path.name).symlink_to(path)
+    elsewhere = [other if word == clips / 'videos_train' else word for word in arguments]
+    (tmp_path / 'all.st').write_text('kept')
+    text = said(
+        'extract_features.py', *elsewhere, '--safetensors', tmp_path / 'all.st', check=False
+    )
+    assert f'was made of {clips}/videos_train (now {other})' in text
+    assert (tmp_path / 'all.st').read_text() == 'kept'
+
     made[3].unlink()
     assert '1 done, 19 already there, 0 failed' in said('extract_features.py', *arguments)
     other = said('extract_features.py', *arguments, '--step', '4', check=False)
     assert 'was made with step None (now 4): give another --out-dir' in other
+    retrained = tmp_path / 'retrained.pth'
+    state = torch.load(weights)
+    retrained.write_bytes(Path(weights).read_bytes())
+    with_retrained = [str(retrained) if word == weights else word for word in arguments]
+    with_retrained[with_retrained.index('--out-dir') + 1] = tmp_path / 'again'
+    assert '20 done' in said('extract_features.py', *with_retrained)
+    state['state_dict']['backbone.norm.weight'] += 1
+    torch.save(state, retrained)
+    text = said('extract_features.py', *with_retrained, check=False)
+    assert 'was made with digest' in text
 
     list_file = tmp_path / 'train_list_videos.txt'
     table = said('probe_features.py', list_file, list_file, '--features', tmp_path / 'videos_train')

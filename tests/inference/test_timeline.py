@@ -1,24 +1,31 @@
 """Timelines: smoothing and segments by hand, windows of a real video, real streams."""
 
 import csv
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 
 import av
 import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from artnet_mm.data_making.motion_clips import CLASSES, motion_clip, write_video
 from artnet_mm.datasets.stream import Stream
 from artnet_mm.datasets.video import Video
+from artnet_mm.inference.branches import glance
 from artnet_mm.inference.recognizer import load_recognizer
-from artnet_mm.inference.timeline import Moment, segments_of, smooth, watch
+from artnet_mm.inference.timeline import Moment, draw, segments_of, smooth, watch
+from artnet_mm.inference.windows import ClipInput
 
+from ..datasets.numbered import turn, write
+from ..datasets.test_video import TURNS
 from ..helpers import ROOT, run_tool
 from ..servers import FileServer
 
@@ -142,6 +149,76 @@ def test_streams_are_answered_as_they_come(joined, tmp_path):
     times = [float(line[0]) for line in lines]
     assert times == sorted(times) and times[-1] == pytest.approx(9)
     assert lines[1][-1] == 'up' and lines[-1][-1] == 'swinging'
+
+
+def test_a_stream_that_breaks_off_keeps_what_was_seen(joined, tmp_path):
+    with FileServer() as server:
+        server.files['live.mkv'] = content = remuxed(joined, tmp_path / 'live.mkv').read_bytes()
+        server.stall_after = len(content) - 4000
+        result = run_tool(
+            'timeline.py', TOY, WEIGHTS, f'{server.url}/live.mkv', '--device', 'cpu',
+            '--out-dir', tmp_path / 'out',
+        )  # fmt: skip
+    assert 'broke off: nothing came for 10 s; this far:' in ' '.join(result.stdout.split())
+    found = json.loads((tmp_path / 'out/live_timeline.json').read_text())
+    assert 5 < found['windows'][-1]['end'] < 9
+
+
+def remuxed(source, path):
+    """The packets of a video in another container."""
+    with av.open(str(source)) as read, av.open(str(path), 'w') as target:
+        stream = target.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    return path
+
+
+def test_times_are_those_of_the_frames_and_not_of_a_mean_rate(tmp_path):
+    """A phone or a screen recorder: 60 frames at 25 per second, then 30 at 5."""
+    times = [round(1000 * t) for t in (*np.arange(60) / 25, *(2.4 + np.arange(30) / 5))]
+    path = tmp_path / 'uneven.mkv'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=25)
+        stream.width, stream.height, stream.codec_context.time_base = 86, 64, Fraction(1, 1000)
+        for time, image in zip(times, motion_clip(0, seed=3, num_frames=90)):
+            frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    video, stream = Video(str(path)), Stream(str(path))
+    assert len([*stream.walk()]) == len(video) == 90
+    np.testing.assert_allclose(video.times, np.array(times) / 1000, atol=1e-6)
+    np.testing.assert_allclose(stream.times, video.times, atol=1e-6)
+    model, _ = load_recognizer(TOY, WEIGHTS, 'cpu')
+    moments = list(watch(model, video, '10', '10'))
+    assert [moment.start for moment in moments][5:7] == [pytest.approx(2), pytest.approx(2.4)]
+    assert glance(model, path, 4.5).start == pytest.approx(4.4)
+    with pytest.raises(ValueError, match=r'lasts 8\.\d s: 8\.4 s is not within'):
+        glance(model, path, 8.4)
+
+
+def test_a_long_window_of_large_frames_keeps_their_crops_alone(tmp_path):
+    path = tmp_path / 'large.mp4'
+    write_video(path, motion_clip(0, seed=0, num_frames=3, size=(860, 640)))
+    cfg = Config.fromfile(TOY)
+    crops = [*ClipInput.of(cfg).walk(Video(str(path)))]
+    assert {crop.shape for crop in crops} == {(56, 56, 3)}
+    assert all(crop.base is None for crop in crops)  # no view of the frame
+
+
+@pytest.mark.parametrize('name', ['to the right', 'to the left', 'upside down'])
+def test_a_stream_is_held_upright_as_a_video_is(name, tmp_path):
+    path = str(turn(write(tmp_path / 'plain.mp4', 'libx264', range(9)), TURNS[name]))
+    frames = zip(Stream(path).walk(), Video(path).walk(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in frames)
+
+
+def test_names_with_dollars_are_no_formulas():
+    moments = [Moment(0, 1, np.array([0.9, 0.1]))]
+    figure = draw(moments, segments_of(moments, 0.5), ['$100_$', 'b'], 'win $100_$ now')
+    figure.savefig(io.BytesIO())
 
 
 def test_a_stream_has_the_frames_of_the_video(joined):

@@ -16,7 +16,7 @@ import pytest
 
 from artnet_mm.data_making.motion_clips import CLASSES, motion_clip
 from artnet_mm.inference.recognizer import load_recognizer
-from artnet_mm.inference.web import build_page
+from artnet_mm.inference.web import build_page, check_length
 
 from ..helpers import ROOT, free_port, run_tool
 
@@ -33,6 +33,18 @@ def write_h264(path: Path, num_frames: int) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
         container.mux(stream.encode())
     return path
+
+
+def test_lists_of_other_files_are_not_opened(tmp_path):
+    write_h264(tmp_path / 'private.mp4', 30)
+    (tmp_path / 'list.m3u8').write_text(
+        '#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nprivate.mp4\n#EXT-X-ENDLIST\n'
+    )
+    (tmp_path / 'list.mp4').write_text('ffconcat version 1.0\nfile private.mp4\n')
+    check_length(str(tmp_path / 'private.mp4'), 10)
+    for name in ('list.m3u8', 'list.mp4'):
+        with pytest.raises(ValueError, match='cannot be opened as a video'):
+            check_length(str(tmp_path / name), 10)
 
 
 @pytest.fixture(scope='module')

@@ -75,7 +75,7 @@ def test_what_a_config_takes():
     assert (seen.scale, seen.clip_len, seen.extent) == ((170, 128), 16, 32)
     clip = np.zeros((16, 128, 170, 3), np.uint8)
     clip[:, 8:120, 29:141] = 1
-    view = seen.view(clip)
+    view = seen.view(seen.crop.cut(clip, 0, False))
     assert view.shape == (3, 16, 112, 112)
     assert view.all()
 

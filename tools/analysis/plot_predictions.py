@@ -25,6 +25,7 @@ if __name__ == '__main__':
 import matplotlib
 
 matplotlib.use('Agg')
+matplotlib.rcParams['text.parse_math'] = False  # names are no formulas
 from artnet_mm.compat import prediction_of
 from artnet_mm.datasets.lists import read_classes
 from artnet_mm.datasets.video import Video
