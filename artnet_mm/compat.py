@@ -168,7 +168,9 @@ def format_config_once() -> None:
     """
     from mmengine.config import config
 
-    stock = config.FormatCode
+    stock = getattr(config, 'FormatCode', None)
+    if stock is None:  # onedl-mmengine imports it each time, and formats as often as it did
+        return
 
     @lru_cache(maxsize=4)
     def formatted(text: str, options: tuple) -> tuple:
