@@ -9,7 +9,7 @@ NAME_branches.mp4.
 import argparse
 from pathlib import Path
 
-from config_arguments import add_cfg_options
+from config_arguments import add_recognizer_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,11 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out-dir', type=Path, default=Path(), help='folder of page and film')
     parser.add_argument('--start', type=float, help='of the clip, in seconds; default: the middle')
     parser.add_argument('--class', dest='name', help='class of Grad-CAM; default: the likeliest')
-    parser.add_argument(
-        '--classes', help='file with a class name per line, where the checkpoint has none'
-    )
-    add_cfg_options(parser)
-    parser.add_argument('--device', help='default: the first GPU, or else the CPU')
+    add_recognizer_options(parser)
     return parser.parse_args()
 
 

@@ -38,6 +38,15 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_recognizer_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a tool loads a trained recognizer by, beside its config and checkpoint."""
+    parser.add_argument(
+        '--classes', help='file with a class name per line, where the checkpoint has none'
+    )
+    add_cfg_options(parser)
+    parser.add_argument('--device', help='default: the first GPU, or else the CPU')
+
+
 def parse_run_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Parse the arguments of a tool that runs a config in one process or several."""
     parser.add_argument('--check', action='store_true', help='make all checks, then stop')

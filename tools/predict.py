@@ -4,7 +4,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from config_arguments import add_cfg_options
+from config_arguments import add_recognizer_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -12,13 +12,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file, URL or artnet:// name')
     parser.add_argument('videos', nargs='+', type=Path, help='video files')
-    parser.add_argument(
-        '--classes', help='file with a class name per line, where the checkpoint has none'
-    )
     parser.add_argument('--csv', type=Path, help='file for video, rank, class, probability')
     parser.add_argument('--out-dir', type=Path, help='folder for annotated copies of the videos')
-    add_cfg_options(parser)
-    parser.add_argument('--device', help='default: the first GPU, or else the CPU')
+    add_recognizer_options(parser)
     return parser.parse_args()
 
 

@@ -10,7 +10,7 @@ with --show the pictures are in a window; the timeline is that of the latest 20,
 import argparse
 from pathlib import Path
 
-from config_arguments import add_cfg_options
+from config_arguments import add_recognizer_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,11 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--live', action='store_true', help='a stream: answer window by window')
     parser.add_argument('--show', action='store_true', help='a live stream in a window; q ends it')
     parser.add_argument('--kind', help="FFmpeg's format of a device, such as v4l2")
-    parser.add_argument(
-        '--classes', help='file with a class name per line, where the checkpoint has none'
-    )
-    add_cfg_options(parser)
-    parser.add_argument('--device', help='default: the first GPU, or else the CPU')
+    add_recognizer_options(parser)
     args = parser.parse_args()
     if args.smooth < 1 or not 0 <= args.threshold <= 1:
         parser.error('--smooth is at least 1, and --threshold from 0 to 1')

@@ -8,7 +8,7 @@ what is uploaded is deleted after ten minutes, and all that is left at the end.
 import argparse
 from pathlib import Path
 
-from config_arguments import add_cfg_options
+from config_arguments import add_recognizer_options
 
 TOY = Path(__file__).parents[1] / 'configs/artnet_r18_d_toy.py'
 
@@ -24,11 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--port', type=int, help='default: the first free one from 7860 on')
     parser.add_argument('--max-seconds', type=float, default=60, help='default: %(default)s')
     parser.add_argument('--max-megabytes', type=float, default=50, help='default: %(default)s')
-    parser.add_argument(
-        '--classes', help='file with a class name per line, where the checkpoint has none'
-    )
-    add_cfg_options(parser)
-    parser.add_argument('--device', help='default: the first GPU, or else the CPU')
+    add_recognizer_options(parser)
     args = parser.parse_args()
     if args.config != str(TOY) and args.checkpoint == 'artnet://artnet_r18_d_toy':
         parser.error('CONFIG and CHECKPOINT go together')

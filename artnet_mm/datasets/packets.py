@@ -56,9 +56,16 @@ def refuse_lists(path: str) -> None:
     Raises:
         ValueError: If the file is of none of :data:`CONTAINERS`.
     """
+    _opened(path, path, options=dict(format_whitelist=CONTAINERS)).close()
+
+
+def _opened(path: str, source: Any, **kwargs: Any) -> Any:
+    """Container of a file, or of its content."""
     try:
-        av.open(path, options=dict(format_whitelist=CONTAINERS)).close()
-    except (av.FFmpegError, OSError) as error:
+        return av.open(source, metadata_errors='ignore', **kwargs)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path} does not exist') from None
+    except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise ValueError(f'{path} cannot be opened as a video: {reason}; {REMEDY}') from None
 
@@ -108,17 +115,8 @@ class FrameIndex:
         self._container.close()
 
     def _open(self) -> tuple[av.container.InputContainer, av.VideoStream]:
-        container: Any
-        try:
-            source: Any = self.path if self._content is None else io.BytesIO(self._content)
-            container = av.open(source, metadata_errors='ignore')
-        except FileNotFoundError:
-            raise FileNotFoundError(f'{self.path} does not exist') from None
-        except (av.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, 'strerror', None) or error
-            raise ValueError(
-                f'{self.path} cannot be opened as a video: {reason}; {REMEDY}'
-            ) from None
+        source = self.path if self._content is None else io.BytesIO(self._content)
+        container = _opened(self.path, source)
         stream = container.streams.best('video')
         if stream is None or stream.codec_context is None:
             lack = 'has no video' if stream is None else 'is of a codec that FFmpeg does not know'
