@@ -264,9 +264,9 @@ def test_frames_that_cannot_be_cropped_are_refused(crop_size, shape, message):
 def test_channels_last_changes_the_memory_format_alone():
     cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').model
     views, outputs = torch.randn(2, 1, 3, 16, 56, 56), []
-    for channels_last in (False, True):
+    for memory_format in ('contiguous', 'channels_last'):
         torch.manual_seed(0)
-        model = MODELS.build({**cfg, 'channels_last': channels_last})
+        model = MODELS.build({**cfg, 'memory_format': memory_format})
         outputs.append(model(views, stage='backbone', mode='tensor'))
     torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-3)
     assert [x.is_contiguous() for x in outputs] == [True, False]

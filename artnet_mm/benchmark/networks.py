@@ -22,7 +22,7 @@ from ..version import ROOT
 from .timing import CUDA, alternate, ratio
 
 NETWORKS = ('c3d', 'relation_d', 'artnet_d')  # ratios are to the first
-FORMATS = {'contiguous': False, 'channels last': True}
+FORMATS = {'contiguous': 'contiguous', 'channels last': 'channels_last', 'by measurement': 'auto'}
 DEVICE = torch.device('cuda' if CUDA else 'cpu')
 GROUPS = {'convolution': 'convolutions', 'batch_norm': 'BN', 'mm': 'matrix products'}
 
@@ -53,10 +53,10 @@ def peak_memory(action: Callable) -> int:
     return max(allocated) - allocated[0]
 
 
-def build(arch: str, channels_last: bool) -> Any:
+def build(arch: str, memory_format: str = 'contiguous') -> Any:
     cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py')
     cfg.model.backbone.arch = arch
-    return MODELS.build({**cfg.model, 'channels_last': channels_last}).to(DEVICE)
+    return MODELS.build({**cfg.model, 'memory_format': memory_format}).to(DEVICE)
 
 
 def train_step(model: Any, clips: int, amp: bool) -> Callable:
@@ -97,8 +97,8 @@ def networks(clips: int, rounds: int, amp: bool) -> tuple[str, dict[str, list[fl
     flops = {e['Name']: e['Metadata']['FLOPs'] for e in read_catalogue() if 'Metadata' in e}
     flops = {arch: flops[f'{name}_kinetics'] for arch, name in names.items()}
     rows, profiles, drawn = [], [], {}
-    for layout, last in FORMATS.items():
-        models = {arch: build(arch, last) for arch in NETWORKS}
+    for layout, memory_format in FORMATS.items():
+        models = {arch: build(arch, memory_format) for arch in NETWORKS}
         steps = {arch: train_step(model, clips, amp) for arch, model in models.items()}
         train = alternate(steps, rounds)
         double = {arch: train_step(model, 2 * clips, amp) for arch, model in models.items()}
@@ -138,7 +138,7 @@ def against_torchvision(clips: int, rounds: int) -> str:
         from torchvision.models.video import r3d_18
     except (ImportError, RuntimeError):
         return '\ntorchvision, whose `r3d_18` `c3d` could be compared with, is not installed.\n'
-    nets = {'c3d': build('c3d', False).backbone, 'r3d_18': r3d_18().to(DEVICE)}
+    nets = {'c3d': build('c3d').backbone, 'r3d_18': r3d_18().to(DEVICE)}
     views, costs, steps = torch.randn(clips, 3, 16, 112, 112, device=DEVICE), {}, {}
     for name, net in nets.items():
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -12,7 +12,7 @@ from mmengine.fileio import exists
 from .broken import BrokenSamples
 from .lists import ListLine, read_classes, read_list
 from .repeats import RepeatedPipeline
-from .seeding import SeededIndex, seed_all, wrapped_datasets
+from .seeding import SeededIndex, seed_cpu, wrapped_datasets
 from .timeouts import call_within
 
 
@@ -120,7 +120,7 @@ class ClipDataset(BaseActionDataset):
                 for more than ``max_broken`` of the samples.
         """
         if isinstance(idx, SeededIndex):
-            seed_all(idx.seed)
+            seed_cpu(idx.seed)
         if not self.test_mode:
             self.broken_samples.draw()
             if self.broken_samples.has_hung(idx):

@@ -12,6 +12,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmaction.registry import HOOKS, LOOPS
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce_params
@@ -21,7 +22,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from ..datasets.seeding import RestartableSampler, seed_all, seed_of
+from ..datasets.seeding import RestartableSampler, seed_cpu, seed_of
 from ..files import whole_file
 
 
@@ -86,7 +87,9 @@ class RestartableTrainLoop(IterBasedTrainLoop):
 
     def run_iter(self, data_batch: dict) -> None:
         """One step, in which all that is random depends on the seed and the iteration."""
-        seed_all(seed_of(self.runner.seed, 1, self.iter, self.runner.rank))
+        seed = seed_of(self.runner.seed, 1, self.iter, self.runner.rank)
+        seed_cpu(seed)
+        torch.manual_seed(seed)
         hub = self.runner.message_hub
         if 'samples_seen' in hub.runtime_info:
             hub.update_info('samples_seen', hub.get_info('samples_seen') + self.batch)

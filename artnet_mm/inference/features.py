@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..datasets.video import Video
 from ..models.deploy import switch_to_deploy
+from ..models.preprocessor import Views
 from .recognizer import load_recognizer
 from .windows import ClipInput, frames_in, slide
 
@@ -84,9 +85,9 @@ class FeatureExtractor:
         Raises:
             ValueError: If the video cannot be read.
         """
-        views, crops = self._sliding(path) if self.window else self._tested(path)
-        parts = [self._features_of(part).float().cpu() for part in views]
-        by_clip = torch.cat(parts).unflatten(0, (crops, -1)).mean(0)
+        views, crops, places = self._sliding(path) if self.window else self._tested(path)
+        features = torch.cat([self._features_of(part).float().cpu() for part in views])
+        by_clip = features[places].unflatten(0, (crops, -1)).mean(0)
         return (by_clip.mean(0) if self.kind == 'video' else by_clip).numpy()
 
     def _features_of(self, views: Tensor) -> Tensor:
@@ -113,7 +114,8 @@ class FeatureExtractor:
         with torch.inference_mode():
             self._features_of(zeros)
 
-    def _sliding(self, path: str | Path) -> tuple[Iterator[Tensor], int]:
+    def _sliding(self, path: str | Path) -> tuple[Iterator[Tensor], int, slice]:
+        """Views, crops of each clip, and where the views are among those that are asked for."""
         video, seen = Video(str(path)), self._input
         lengths = [frames_in(str(length), video.rate) for length in (self.window, self.step)]
         windows = slide(seen.walk(video), seen.clip_len, *lengths)
@@ -123,16 +125,21 @@ class FeatureExtractor:
             while clips := [seen.view(window.clip) for window in islice(windows, AT_A_TIME)]:
                 yield self.model.data_preprocessor.normalise(torch.stack(clips).to(device))
 
-        return views(), 1
+        return views(), 1, slice(None)
 
-    def _tested(self, path: str | Path) -> tuple[Iterator[Tensor], int]:
+    def _tested(self, path: str | Path) -> tuple[Iterator[Tensor], int, slice | Tensor]:
         info = dict(filename=str(path), label=-1, start_index=0, modality='RGB')
         batch = pseudo_collate([self._pipeline(info)])
         inputs = self.model.data_preprocessor(batch, training=False)['inputs']
         size = (self.model.test_cfg or {}).get('max_testing_views') or 2**31
         (views,) = inputs
         num_clips = next(s.num_clips for s in self._pipeline.transforms if hasattr(s, 'num_clips'))
-        return iter(views.split(size)), len(views) // num_clips
+        crops = len(views) // num_clips
+        places: slice | Tensor = slice(None)
+        if isinstance(views, Views):
+            views, again = views.distinct()
+            places = again.cpu()
+        return iter(views.split(size)), crops, places
 
 
 def _copy(given: Any) -> Any:

@@ -117,13 +117,23 @@ def _is_channels_last(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous()
 
 
-def _mix(weight: Tensor, x: Tensor) -> Tensor:
-    """(O, C) times (N, C, T, H, W), in the memory format of x, as a matrix product."""
+def _mix(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """(O, C) times (N, C, T, H, W), in the memory format of x, as a matrix product; added to out."""
     if _is_channels_last(x):
-        return (x.movedim(1, -1) @ weight.t()).movedim(-1, 1)
+        rows = x.movedim(1, -1)
+        if out is None or not _is_channels_last(out):
+            product = (rows @ weight.t()).movedim(-1, 1)
+            return product if out is None else out.add_(product)
+        out.movedim(1, -1).flatten(0, 3).addmm_(rows.flatten(0, 3), weight.t())
+        return out
     # Not matmul, which would join the axes N and THW by copying; nor len(x), which torch.export
     # takes for a constant.
-    return torch.bmm(weight.expand(x.shape[0], -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
+    weights, columns = weight.expand(x.shape[0], -1, -1), x.flatten(2)
+    if out is None or not out.is_contiguous():
+        product = torch.bmm(weights, columns).unflatten(2, x.shape[2:])
+        return product if out is None else out.add_(product)
+    out.flatten(2).baddbmm_(weights, columns)
+    return out
 
 
 def reduce(reduction: nn.Conv3d, *branches: Tensor) -> Tensor:
@@ -139,7 +149,7 @@ def reduce(reduction: nn.Conv3d, *branches: Tensor) -> Tensor:
     weights = reduction.weight.flatten(1).split([x.shape[1] for x in branches], dim=1)
     out = _mix(weights[0], branches[0])
     for weight, x in zip(weights[1:], branches[1:]):
-        out = out.add_(_mix(weight, x))
+        out = _mix(weight, x, out)
     return out if reduction.bias is None else out.add_(reduction.bias.view(-1, 1, 1, 1))
 
 
@@ -191,7 +201,7 @@ class _Fuse(torch.autograd.Function):
             appearance = conv(x)
             ctx.appearance = _Norm(unit.appearance_norm, appearance)
             activated = _activate(appearance, ctx.appearance, affine[4:6], reduction.dtype)
-            out += _mix(reduction[:, :-pairs], activated)
+            out = _mix(reduction[:, :-pairs], activated, out)
             if conv.weight[0].numel() < KEPT_FROM:
                 appearance = None
         ctx.save_for_backward(x, hidden, appearance, *parameters)

@@ -9,7 +9,10 @@ from mmaction.registry import MODELS
 from torch import Tensor
 
 from .loading import take_form
+from .memory_format import FastestFormat
 from .preprocessor import Views
+
+MEMORY_FORMATS = ('contiguous', 'channels_last', 'auto')
 
 
 class _Chunked:
@@ -67,20 +70,27 @@ class ClipRecognizer3D(_Chunked, Recognizer3D):
     the stock one takes it for a batch of one video only.
 
     Args:
-        channels_last (bool): Keep the weights of the backbone in
-            ``torch.channels_last_3d``, which its activations take over. Which format
-            is faster depends on the device (docs/benchmarks.md). Defaults to False.
+        memory_format (str): 'contiguous'; 'channels_last', in which the weights of the backbone
+            are kept, and which its activations take over; or 'auto', by which each stage gets the
+            faster one, timed at the first clips (:class:`FastestFormat`, docs/benchmarks.md): the
+            same function to rounding, but not to the bit from start to start. Defaults to
+            'contiguous'.
         compile_cfg (dict, optional): Compile the backbone with these arguments of
             ``torch.compile``. MMEngine's own option compiles the optimizer's step too,
             which fails with torch 2.13. Defaults to None.
         kwargs: Arguments of ``Recognizer3D``.
 
     Raises:
-        ValueError: If the head expects other channels than the backbone says it gives.
+        ValueError: If the head expects other channels than the backbone says it gives, there is
+            no such memory format, or 'auto' is to be compiled, which chooses formats by itself.
     """
 
     def __init__(
-        self, *args, channels_last: bool = False, compile_cfg: dict | None = None, **kwargs
+        self,
+        *args,
+        memory_format: str = 'contiguous',
+        compile_cfg: dict | None = None,
+        **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
         given = getattr(self.backbone, 'out_channels', None)  # stock backbones do not say
@@ -90,8 +100,19 @@ class ClipRecognizer3D(_Chunked, Recognizer3D):
                 f'model.cls_head.in_channels is {expected}, but the backbone gives {given[-1]}'
             )
         self.register_load_state_dict_pre_hook(take_form)
-        if channels_last:
+        if memory_format not in MEMORY_FORMATS:
+            raise ValueError(
+                f'model.memory_format must be one of {MEMORY_FORMATS}, got {memory_format!r}'
+            )
+        if memory_format == 'channels_last':
             self.backbone.to(memory_format=torch.channels_last_3d)
+        elif memory_format == 'auto':
+            if compile_cfg is not None:
+                raise ValueError(
+                    "model.memory_format='auto' and compile_cfg cannot be used together: "
+                    'inductor chooses memory formats by itself'
+                )
+            FastestFormat(self.backbone)
         if compile_cfg is not None:
             self.backbone.compile(**compile_cfg)
 

@@ -24,7 +24,8 @@ def _codes(x: Tensor, max_response: float | None) -> Tensor:
     if max_response is not None:
         x = x.clamp(-max_response, max_response)
     first, second = x[:, 0::2], x[:, 1::2]
-    return (first * first).addcmul_(second, second).mul_(POOLING_WEIGHT)
+    codes = torch.addcmul(x.new_zeros(()), first, first, value=POOLING_WEIGHT)
+    return codes.addcmul_(second, second, value=POOLING_WEIGHT)
 
 
 class _SquarePool(torch.autograd.Function):
@@ -44,12 +45,12 @@ class _SquarePool(torch.autograd.Function):
 
 def square_pool_backward(grad: Tensor, x: Tensor, max_response: float | None = None) -> Tensor:
     """Gradient of the responses x (N, C, T, H, W) from that of their codes."""
-    # d(w x^2)/dx = 2 w x, shared by both channels of a pair; 0 beyond the limit.
+    # d(w x^2)/dx = 2 w x = x, shared by both channels of a pair; 0 beyond the limit.
     x, dtype = _at_least_float32(x), x.dtype
     if max_response is not None:
         x = torch.where(x.abs() <= max_response, x, 0.0)
     pairs = x.unflatten(1, (-1, 2))
-    return (pairs * (2 * POOLING_WEIGHT * grad).unsqueeze(2)).flatten(1, 2).to(dtype)
+    return (pairs * grad.unsqueeze(2)).flatten(1, 2).to(dtype)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

@@ -1,0 +1,181 @@
+"""Memory formats by measurement: every stage of a backbone in the format it is faster in.
+
+No format is right for a network: on a CPU few channels are faster with the channels last and many
+are not, and forward alone is another matter than both ways (docs/benchmarks.md). As cuDNN's
+benchmark does, stages are timed at the first clips of their kind, and go on in the faster format.
+"""
+
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+FORMATS = {'contiguous': torch.contiguous_format, 'channels last': torch.channels_last_3d}
+NUM_CLIPS = 4
+"""Clips that are timed, of a batch."""
+ROUNDS = 3
+"""How often, of which the fastest counts; as often in every process, as SyncBN waits for all."""
+
+
+def stages_of(backbone: nn.Module) -> dict[str, nn.Module]:
+    """Direct children with 3D convolutions, by name; of a list its members."""
+    stages: dict[str, nn.Module] = {}
+    for name, child in backbone.named_children():
+        if isinstance(child, nn.ModuleList):
+            stages |= {f'{name}.{index}': member for index, member in child.named_children()}
+        else:
+            stages[name] = child
+    return {
+        name: stage
+        for name, stage in stages.items()
+        if any(isinstance(module, nn.Conv3d) for module in stage.modules())
+    }
+
+
+def cheapest(times: Sequence[dict[str, float]], moves: Sequence[float]) -> list[str]:
+    """Formats of stages that follow one another, of the smallest sum of times.
+
+    Args:
+        times (Sequence[dict[str, float]]): Seconds of each stage, by format.
+        moves (Sequence[float]): Seconds in which the input of each stage takes another format.
+            The first comes contiguous.
+
+    Returns:
+        list[str]: A format per stage.
+    """
+    paths: dict[str, tuple[float, list[str]]] = {'contiguous': (0.0, [])}
+    for of_stage, move in zip(times, moves):
+        paths = {
+            name: min(
+                (total + seconds + move * (name != before), [*path, name])
+                for before, (total, path) in paths.items()
+            )
+            for name, seconds in of_stage.items()
+        }
+    return min(paths.values())[1]
+
+
+class FastestFormat:
+    """Hooks that give the input of every stage of a backbone the format it is faster in.
+
+    Times are taken of a copy, at the first clips of a shape, device, precision and mode
+    (inference; training, both ways), and once more in the deploy form. The function stays the same
+    to rounding; which formats are chosen may differ from start to start.
+
+    Args:
+        backbone (nn.Module): What computes on (N, C, T, H, W).
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        self._plans: dict[tuple, dict[str, str]] = {}
+        self._hooks: list[Any] = []
+        self._current: tuple | None = None
+        backbone.register_forward_pre_hook(self._before)
+
+    def _before(self, backbone: nn.Module, args: tuple[Tensor]) -> None:
+        clips, device = args[0], args[0].device.type
+        kind = (
+            tuple(map(type, backbone.modules())),  # others in the deploy form
+            (clips.shape[1:], clips.dtype, clips.device),
+            torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device),
+            (backbone.training, torch.is_grad_enabled()),
+        )
+        if kind == self._current:
+            return
+        if kind not in self._plans:
+            self._plans[kind] = _measure(backbone, clips[:NUM_CLIPS].detach())
+        for hook in self._hooks:
+            hook.remove()
+        stages, self._current = stages_of(backbone), kind
+        self._hooks = [
+            stages[name].register_forward_pre_hook(_Convert(chosen))
+            for name, chosen in self._plans[kind].items()
+        ]
+
+
+class _Convert:
+    """A hook that brings the input of a stage into a format."""
+
+    def __init__(self, name: str) -> None:
+        self.format = FORMATS[name]
+
+    def __call__(self, stage: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        return (args[0].contiguous(memory_format=self.format),)
+
+
+def _measure(backbone: nn.Module, clips: Tensor) -> dict[str, str]:
+    """The format of each stage for such clips."""
+    trained = deepcopy(backbone)  # statistics and gradients of the network stay what they are
+    for module in trained.modules():
+        module._forward_pre_hooks.clear()
+    stages, inputs = stages_of(trained), {}
+    for name, stage in stages.items():
+        stage.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args}))
+    with torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
+        with torch.no_grad():
+            trained(clips)
+        # what has other inputs goes on in the format of what it gets
+        inputs = {
+            name: args[0]
+            for name, args in inputs.items()
+            if len(args) == 1 and isinstance(args[0], Tensor) and args[0].ndim == 5
+        }
+        times: list[dict[str, float]] = []
+        moves = []
+        for index, (name, x) in enumerate(inputs.items()):
+            stages[name]._forward_pre_hooks.clear()
+            forms = {key: x.contiguous(memory_format=form) for key, form in FORMATS.items()}
+            times.append(
+                {key: _seconds(stages[name], form, index > 0) for key, form in forms.items()}
+            )
+            moves.append(_seconds_to_move(forms) * (1 + torch.is_grad_enabled()))
+    chosen = dict(zip(inputs, cheapest(times, moves)))
+    figures = (
+        f'{name} {chosen[name]} ({", ".join(f"{key} {1000 * s:.2g}" for key, s in row.items())})'
+        for name, row in zip(inputs, times)
+    )
+    mode = 'training' if torch.is_grad_enabled() else 'inference'
+    shape = ' x '.join(map(str, clips.shape))
+    print_log(
+        f'memory formats for {mode}, in ms for {shape}: {"; ".join(figures)}', logger='current'
+    )
+    return chosen
+
+
+def _seconds(stage: nn.Module, x: Tensor, has_gradient: bool) -> float:
+    """Seconds of a stage, both ways where gradients are computed."""
+    both_ways = torch.is_grad_enabled()
+    x.requires_grad_(both_ways and has_gradient)
+
+    def run() -> None:
+        out = stage(x)
+        if both_ways and out.requires_grad:
+            out.backward(torch.ones_like(out))
+
+    return _fastest(run, x)
+
+
+def _seconds_to_move(forms: dict[str, Tensor]) -> float:
+    """Mean seconds from one format to the other."""
+    first, second = (form.detach() for form in forms.values())
+
+    def move() -> None:
+        first.contiguous(memory_format=torch.channels_last_3d)
+        second.contiguous()
+
+    return _fastest(move, first) / 2
+
+
+def _fastest(run: Any, x: Tensor) -> float:
+    seconds = []
+    for _ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        run()
+        if x.is_cuda:
+            torch.cuda.synchronize(x.device)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])  # the first warms up
