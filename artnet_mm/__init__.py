@@ -5,6 +5,7 @@ so through ``custom_imports``. Where MMAction2 is not installed, units and backb
 (``artnet_mm.models``) can be used with torch alone.
 """
 
+import gc
 import importlib.util
 import os
 
@@ -42,7 +43,13 @@ def register() -> None:
 
 
 if HAS_MMACTION:
-    register()
+    _collects = gc.isenabled()
+    gc.disable()  # nearly all that imports make stays: to look through it is a tenth of their time
+    try:
+        register()
+    finally:
+        if _collects:
+            gc.enable()
 elif importlib.util.find_spec('torch') is None:
     check_versions()  # says what to install
 

@@ -5,7 +5,6 @@ samples of the others, in a work dir that is thrown away, without compilation, a
 without visualizers but the local one.
 """
 
-import copy
 import gc
 import os
 import shutil
@@ -55,7 +54,7 @@ class _Nowhere(LocalBackend):
 
 def _reduced(run: CheckedRun) -> Config:
     """Config of the trial run."""
-    cfg = copy.deepcopy(run.cfg)
+    cfg = Config(run.cfg.to_dict(), format_python_code=False)  # yapf is slow
     for key in run.loaders:
         # Persistent workers that end with a cycle of garbage take 5 s each to do so.
         cfg[key].persistent_workers = False

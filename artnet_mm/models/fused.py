@@ -118,7 +118,7 @@ def _is_channels_last(x: Tensor) -> bool:
 
 
 def _mix(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """(O, C) times (N, C, T, H, W), in the memory format of x, as a matrix product; added to out."""
+    """(O, C) times (N, C, T, H, W), a matrix product in the memory format of x; added to out."""
     if _is_channels_last(x):
         rows = x.movedim(1, -1)
         if out is None or not _is_channels_last(out):
