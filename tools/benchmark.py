@@ -3,8 +3,7 @@
 What is compared alternates in one process; ratios are medians over the rounds. Networks run on
 the GPU where there is one, data pipelines on one CPU core, on VIDEO (by default one that is made
 up) and on a copy of it as tools/data/prepare_videos.py writes it, decoders also on an AVI. With
---out-dir the tables go into benchmarks.md and scaling.md there, in place of those of an earlier
-run.
+--out-dir the tables go into a section of this machine in benchmarks.md there, and into scaling.md.
 """
 
 import argparse
@@ -33,9 +32,10 @@ if __name__ == '__main__':
 
 from artnet_mm.benchmark.data import Rates, decoders, pipelines, scaling_of, table_of
 from artnet_mm.benchmark.networks import against_onnxruntime, against_torchvision, networks
+from artnet_mm.benchmark.pages import renew, with_section
 from artnet_mm.benchmark.timing import CUDA
 from artnet_mm.data_making.motion_clips import motion_clip, write_video
-from artnet_mm.files import whole_file, write_whole
+from artnet_mm.files import whole_file
 from artnet_mm.version import REQUIREMENTS
 
 import numpy as np
@@ -45,8 +45,6 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.markdown import Markdown
-
-GENERATED = re.compile('(?<=<!-- generated -->\n).*(?=<!-- /generated -->)', re.DOTALL)
 
 
 def draw(ratios: dict[str, list[float]], rates: Rates) -> Figure:
@@ -79,16 +77,22 @@ def draw(ratios: dict[str, list[float]], rates: Rates) -> Figure:
 
 
 def machine() -> str:
+    """The processor, its instructions and threads, and the GPU: the heading of a section."""
     info = Path('/proc/cpuinfo')
     found = re.search(r'model name\s*: (.*)', info.read_text()) if info.exists() else None
     cpu = found[1] if found else platform.processor() or platform.machine()
-    gpu = f', {torch.cuda.get_device_name()}' if CUDA else ', no GPU'
+    gpu = torch.cuda.get_device_name() if CUDA else 'no GPU'
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f'{cpu} ({instructions}), {torch.get_num_threads()} threads, {gpu}'
+
+
+def packages() -> str:
     versions = [f'Python {platform.python_version()}']
     for distributions, _ in REQUIREMENTS.values():
         versions += [
             f'{d} {version(d)}' for d in distributions if list(Distribution.discover(name=d))
         ]
-    return f'{cpu}, {torch.get_num_threads()} threads{gpu}; {", ".join(versions)}.\n'
+    return f'{", ".join(versions)}.\n'
 
 
 def main(args: argparse.Namespace) -> None:
@@ -102,20 +106,17 @@ def main(args: argparse.Namespace) -> None:
     costs, ratios = networks(args.clips, args.rounds, args.amp)
     costs += against_torchvision(args.clips, args.rounds)
     costs += against_onnxruntime(args.clips, args.rounds)
-    pages = {
-        'benchmarks': f'{machine()}\n### Networks\n\n{costs}\n### Decoders\n\n{readers}'
-        f'\n### Data\n\n{table_of(rates)}',
-        'scaling': scaling_of(rates),
-    }
-    for name, text in pages.items():
+    tables = (
+        f'\n{packages()}\n#### Networks\n\n{costs}\n#### Decoders\n\n{readers}'
+        f'\n#### Data\n\n{table_of(rates)}'
+    )
+    scaling = f'By the figures of {machine()}:\n\n{scaling_of(rates)}'
+    for text in (f'### {machine()}\n{tables}', scaling):
         Console().print(Markdown(text))
-        if args.out_dir:
-            args.out_dir.mkdir(parents=True, exist_ok=True)
-            path = args.out_dir / f'{name}.md'
-            page = path.read_text(encoding='utf-8') if path.exists() else ''
-            page = page if GENERATED.search(page) else '<!-- generated -->\n<!-- /generated -->\n'
-            write_whole(path, GENERATED.sub(lambda _, text=text: text, page))
     if args.out_dir:
+        args.out_dir.mkdir(parents=True, exist_ok=True)
+        renew(args.out_dir / 'benchmarks.md', lambda old: with_section(old, machine(), tables))
+        renew(args.out_dir / 'scaling.md', lambda old: scaling)
         with whole_file(args.out_dir / 'benchmarks.png') as place:
             draw(ratios, rates).savefig(place, dpi=120)
 

@@ -5,6 +5,8 @@ import re
 import matplotlib.image
 import pytest
 
+from artnet_mm.benchmark.pages import with_section
+
 from ..helpers import ROOT, run_tool
 
 PAGE = 'Text.\n\n<!-- generated -->\nold\n<!-- /generated -->\n\nMore.\n'
@@ -40,6 +42,14 @@ def test_benchmark_writes_tables_and_a_picture_into_its_pages(tmp_path):
     assert matplotlib.image.imread(tmp_path / 'benchmarks.png').std() > 0.1
 
 
+def test_a_machine_has_one_section_beside_those_of_others():
+    page = with_section('of a page before', 'one', '\nfirst\n')
+    page = with_section(page, 'two', '\n#### Data\n\nsecond\n')
+    assert page == '### one\n\nfirst\n\n### two\n\n#### Data\n\nsecond\n'
+    assert with_section(page, 'one', '\nnew\n') == page.replace('first', 'new')
+    assert with_section(page, 'two', '\nnew\n') == '### one\n\nfirst\n\n### two\n\nnew\n'
+
+
 @pytest.mark.parametrize('speed', [100, 200, 400])
 @pytest.mark.parametrize('gpus', [1, 8, 64])
 def test_scaling_follows_from_the_benchmarks(speed, gpus):
@@ -69,9 +79,10 @@ def test_size_of_all_copies_follows_from_the_benchmarks():
 
 
 def data_rows() -> dict[str, dict[str, str]]:
-    """Rows of the page's table of data pipelines."""
-    key = 'A second, on one core'
-    (rows,) = (rows for rows in tables(page('benchmarks')) if key in rows[0])
+    """Rows of the table of data pipelines, of the machine that the page on scale names."""
+    key, machine = 'A second, on one core', re.search('By the figures of (.*):', page('scaling'))[1]
+    section = page('benchmarks').split(f'### {machine}\n')[1].split('\n### ')[0]
+    (rows,) = (rows for rows in tables(section) if key in rows[0])
     return {row[key]: row for row in rows}
 
 
