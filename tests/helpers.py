@@ -1,7 +1,9 @@
 """What tests of configs and tools share: a real config on tiny data, and a subprocess."""
 
+import atexit
 import multiprocessing
 import os
+import random
 import runpy
 import socket
 import subprocess
@@ -164,8 +166,13 @@ def _start(words: list[str], env: dict[str, str], outputs: tuple[str, str]) -> N
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.clear()
     os.environ.update(env)
+    torch.set_num_threads(int(env['OMP_NUM_THREADS']))
+    random.seed(), np.random.seed(), torch.seed()  # not those of all that are forked
     sys.argv, sys.path[0] = words, str(Path(words[0]).parent)
-    runpy.run_path(words[0], run_name='__main__')
+    try:
+        runpy.run_path(words[0], run_name='__main__')
+    finally:
+        atexit._run_exitfuncs()
 
 
 def _run_forked(words: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
@@ -188,7 +195,8 @@ def run_tool(*command: object, check: bool = True, **env: str) -> subprocess.Com
     """Run a tool of the checkout in a process of its own; with variables ``env``.
 
     A new interpreter takes seconds to import the project, so scripts are forked from one that has
-    done so, but where a variable is for the interpreter or for what it imports.
+    done so, but where a variable is for the interpreter or for what it imports, and beside a GPU,
+    which a forked process cannot use.
     """
     words = [str(word) for word in command]
     words[0] = str(ROOT / 'tools' / words[0])
@@ -196,6 +204,7 @@ def run_tool(*command: object, check: bool = True, **env: str) -> subprocess.Com
     packages = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH'))))
     own = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': packages, 'PATH': path, 'PORT': free_port()}
     anew = any(name.startswith(('PYTHON', 'OMP_', 'ONEDNN_', 'ATEN_')) for name in env)
+    anew = anew or torch.cuda.is_available()
     env = {**os.environ, **own, **env}
     if words[0].endswith('.py') and not anew:
         result = _run_forked(words, env)

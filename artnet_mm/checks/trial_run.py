@@ -5,6 +5,7 @@ samples of the others, in a work dir that is thrown away, without compilation, a
 without visualizers but the local one.
 """
 
+import copy
 import gc
 import os
 import shutil
@@ -54,7 +55,7 @@ class _Nowhere(LocalBackend):
 
 def _reduced(run: CheckedRun) -> Config:
     """Config of the trial run."""
-    cfg = Config(run.cfg.to_dict(), format_python_code=False)  # yapf is slow
+    cfg = Config(copy.deepcopy(run.cfg._cfg_dict), format_python_code=False)  # yapf is slow
     for key in run.loaders:
         # Persistent workers that end with a cycle of garbage take 5 s each to do so.
         cfg[key].persistent_workers = False
@@ -189,6 +190,11 @@ def checkpoints(run: CheckedRun) -> str:
     )
     if number * size > free + there:
         raise ValueError(f'{message}: name another --work-dir, or keep fewer')
+    if run.cfg.model.get('memory_format') == 'auto':
+        raise Doubtful(
+            f"{message}; with model.memory_format='auto' a restart may choose other formats, and "
+            'goes on to rounding, not to the bit'
+        )
     if interval % run.cfg.optim_wrapper.get('accumulative_counts', 1):
         raise Doubtful(
             f'{message}; default_hooks.checkpoint.interval is no multiple of '

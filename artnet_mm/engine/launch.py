@@ -44,7 +44,8 @@ def load_config(args: argparse.Namespace) -> Config:
         SystemExit: With one line, if the config does not offer what is selected.
     """
     # What is imported stays; MMEngine collects garbage for each data set, 0.3 s with all of it.
-    gc.freeze()
+    if not gc.get_freeze_count():
+        gc.freeze()
     options = parse_options(args.cfg_options)
     if 'split' in options:
         raise SystemExit('error: --split N chooses the split, not --cfg-options split=N')

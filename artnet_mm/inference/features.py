@@ -100,9 +100,9 @@ class FeatureExtractor:
         finally:
             if hook:
                 hook.remove()
-        if hook and not (seen and isinstance(seen[0], Tensor) and seen[0].ndim > 2):
+        if hook and not (seen and isinstance(seen[-1], Tensor) and seen[-1].ndim > 2):
             raise ValueError(f'layer {self.layer!r} gives no maps (n, C, ...): name one that does')
-        maps = seen[0] if hook else maps
+        maps = seen[-1] if hook else maps
         maps = maps[-1] if isinstance(maps, tuple | list) else maps
         return maps if self.kind == 'maps' else maps.flatten(2).mean(2)
 

@@ -119,20 +119,24 @@ def _is_channels_last(x: Tensor) -> bool:
 
 def _mix(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
     """(O, C) times (N, C, T, H, W), a matrix product in the memory format of x; added to out."""
-    if _is_channels_last(x):
+    last = _is_channels_last(x)
+    if out is not None and (
+        not out.dtype == x.dtype == weight.dtype  # under autocast
+        or _is_channels_last(out) != last
+    ):
+        return out.add_(_mix(weight, x))
+    if last:
         rows = x.movedim(1, -1)
-        if out is None or not _is_channels_last(out):
-            product = (rows @ weight.t()).movedim(-1, 1)
-            return product if out is None else out.add_(product)
+        if out is None:
+            return (rows @ weight.t()).movedim(-1, 1)
         out.movedim(1, -1).flatten(0, 3).addmm_(rows.flatten(0, 3), weight.t())
-        return out
-    # Not matmul, which would join the axes N and THW by copying; nor len(x), which torch.export
-    # takes for a constant.
-    weights, columns = weight.expand(x.shape[0], -1, -1), x.flatten(2)
-    if out is None or not out.is_contiguous():
-        product = torch.bmm(weights, columns).unflatten(2, x.shape[2:])
-        return product if out is None else out.add_(product)
-    out.flatten(2).baddbmm_(weights, columns)
+    else:
+        # Not matmul, which would join the axes N and THW by copying; nor len(x), which
+        # torch.export takes for a constant.
+        weights, columns = weight.expand(x.shape[0], -1, -1), x.flatten(2)
+        if out is None:
+            return torch.bmm(weights, columns).unflatten(2, x.shape[2:])
+        out.flatten(2).baddbmm_(weights, columns)
     return out
 
 

@@ -8,13 +8,21 @@ benchmark does, stages are timed at the first clips of their kind, and go on in 
 import time
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from .square_pool import transformed
+
 FORMATS = {'contiguous': torch.contiguous_format, 'channels last': torch.channels_last_3d}
+HOOKS = (
+    *('_forward_pre_hooks', '_forward_pre_hooks_with_kwargs', '_backward_pre_hooks'),
+    *('_forward_hooks', '_forward_hooks_with_kwargs', '_forward_hooks_always_called'),
+    '_backward_hooks',
+)
 NUM_CLIPS = 4
 """Clips that are timed, of a batch."""
 ROUNDS = 3
@@ -22,18 +30,14 @@ ROUNDS = 3
 
 
 def stages_of(backbone: nn.Module) -> dict[str, nn.Module]:
-    """Direct children with 3D convolutions, by name; of a list its members."""
+    """Children with 3D convolutions, by name; of a list or dictionary its members."""
     stages: dict[str, nn.Module] = {}
     for name, child in backbone.named_children():
-        if isinstance(child, nn.ModuleList):
-            stages |= {f'{name}.{index}': member for index, member in child.named_children()}
-        else:
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            stages |= {f'{name}.{key}': stage for key, stage in stages_of(child).items()}
+        elif any(isinstance(module, nn.Conv3d) for module in child.modules()):
             stages[name] = child
-    return {
-        name: stage
-        for name, stage in stages.items()
-        if any(isinstance(module, nn.Conv3d) for module in stage.modules())
-    }
+    return stages
 
 
 def cheapest(times: Sequence[dict[str, float]], moves: Sequence[float]) -> list[str]:
@@ -63,8 +67,10 @@ class FastestFormat:
     """Hooks that give the input of every stage of a backbone the format it is faster in.
 
     Times are taken of a copy, at the first clips of a shape, device, precision and mode
-    (inference; training, both ways), and once more in the deploy form. The function stays the same
-    to rounding; which formats are chosen may differ from start to start.
+    (inference; training, both ways), and once more in the deploy form. Stages are the children
+    with 3D convolutions that map (N, C, T, H, W) to the same, as in ARTNet, ResNet3d and Inception;
+    what else a backbone has goes on in the format that it gets. The function stays the same to
+    rounding; which formats are chosen may differ from start to start.
 
     Args:
         backbone (nn.Module): What computes on (N, C, T, H, W).
@@ -78,6 +84,13 @@ class FastestFormat:
 
     def _before(self, backbone: nn.Module, args: tuple[Tensor]) -> None:
         clips, device = args[0], args[0].device.type
+        if (
+            device not in ('cpu', 'cuda')
+            or type(clips) is not Tensor
+            or torch.compiler.is_compiling()
+            or transformed()
+        ):
+            return
         kind = (
             tuple(map(type, backbone.modules())),  # others in the deploy form
             (clips.shape[1:], clips.dtype, clips.device),
@@ -109,30 +122,34 @@ class _Convert:
 
 def _measure(backbone: nn.Module, clips: Tensor) -> dict[str, str]:
     """The format of each stage for such clips."""
-    trained = deepcopy(backbone)  # statistics and gradients of the network stay what they are
-    for module in trained.modules():
-        module._forward_pre_hooks.clear()
-    stages, inputs = stages_of(trained), {}
-    for name, stage in stages.items():
-        stage.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args}))
+    copied = deepcopy(backbone)  # statistics and gradients of the network stay what they are
+    for module in copied.modules():
+        for name in HOOKS:
+            getattr(module, name).clear()
+    stages, inputs = stages_of(copied), {}
+
+    def keep(stage: nn.Module, args: tuple, out: object, name: str) -> None:
+        if len(args) == 1 and all(isinstance(x, Tensor) and x.ndim == 5 for x in (args[0], out)):
+            inputs[name] = args[0].clone()  # the next one may change its own in place
+
+    hooks = [
+        stage.register_forward_hook(partial(keep, name=name)) for name, stage in stages.items()
+    ]
+    times: list[dict[str, float]] = []
+    moves = []
     with torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
         with torch.no_grad():
-            trained(clips)
-        # what has other inputs goes on in the format of what it gets
-        inputs = {
-            name: args[0]
-            for name, args in inputs.items()
-            if len(args) == 1 and isinstance(args[0], Tensor) and args[0].ndim == 5
-        }
-        times: list[dict[str, float]] = []
-        moves = []
-        for index, (name, x) in enumerate(inputs.items()):
-            stages[name]._forward_pre_hooks.clear()
+            copied(clips)
+        for hook in hooks:
+            hook.remove()
+        trains = False  # what is before a stage
+        for name, x in inputs.items():
             forms = {key: x.contiguous(memory_format=form) for key, form in FORMATS.items()}
-            times.append(
-                {key: _seconds(stages[name], form, index > 0) for key, form in forms.items()}
+            times.append({key: _seconds(stages[name], x, trains) for key, x in forms.items()})
+            moves.append(_seconds_to_move(forms) * (1 + trains))
+            trains |= torch.is_grad_enabled() and any(
+                parameter.requires_grad for parameter in stages[name].parameters()
             )
-            moves.append(_seconds_to_move(forms) * (1 + torch.is_grad_enabled()))
     chosen = dict(zip(inputs, cheapest(times, moves)))
     figures = (
         f'{name} {chosen[name]} ({", ".join(f"{key} {1000 * s:.2g}" for key, s in row.items())})'
@@ -146,14 +163,13 @@ def _measure(backbone: nn.Module, clips: Tensor) -> dict[str, str]:
     return chosen
 
 
-def _seconds(stage: nn.Module, x: Tensor, has_gradient: bool) -> float:
-    """Seconds of a stage, both ways where gradients are computed."""
-    both_ways = torch.is_grad_enabled()
-    x.requires_grad_(both_ways and has_gradient)
+def _seconds(stage: nn.Module, x: Tensor, with_gradient: bool) -> float:
+    """Seconds of a stage, both ways where gradients are computed, that of x if asked for."""
+    x = x.detach().requires_grad_(with_gradient)
 
     def run() -> None:
-        out = stage(x)
-        if both_ways and out.requires_grad:
+        out = stage(x.clone())  # which a stage may change in place
+        if out.requires_grad:
             out.backward(torch.ones_like(out))
 
     return _fastest(run, x)

@@ -15,6 +15,7 @@ Every run goes through MMEngine's Runner on one CPU thread. Its result is a line
 ``<results>/<config>.jsonl`` as soon as it is there; no run is done twice.
 """
 
+import copy
 import hashlib
 import json
 import tempfile
@@ -80,7 +81,7 @@ class Study:
 
     def config_of(self, run: Run) -> Config:
         """The ordinary config that a run trains."""
-        cfg = Config(self._cfg._cfg_dict.to_dict(), format_python_code=False)  # yapf is slow
+        cfg = Config(copy.deepcopy(self._cfg._cfg_dict), format_python_code=False)  # yapf is slow
         settings = cfg.pop('study')
         row = settings['rows'][run.row]
         row.pop('paper', None)

@@ -65,6 +65,22 @@ def test_a_unit_takes_the_norm_that_follows_it(kernel):
     torch.testing.assert_close(switch_to_deploy(fold(unit, norm))(x), expected)
 
 
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last_3d])
+def test_a_deployed_backbone_under_autocast_is_near_the_float32_one(memory_format):
+    torch.manual_seed(0)
+    net = ARTNet(base_channels=4, max_response=3)
+    clips = torch.randn(4, 3, 8, 32, 32).contiguous(memory_format=memory_format)
+    for _ in range(30):
+        net.train()(clips)
+    switch_to_deploy(net)
+    with torch.no_grad():
+        whole = net(clips)
+        with torch.autocast('cpu', torch.bfloat16):
+            half = net(clips)
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - whole).norm() < 0.05 * whole.norm()
+
+
 def test_scores_of_a_deployed_recognizer_agree_to_1e_5():
     model = settled_toy().eval()
     clips = torch.randint(0, 256, (3, 1, 3, 16, 56, 56)).float() - 117

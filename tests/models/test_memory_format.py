@@ -8,6 +8,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from torch import Tensor, nn
 
 from artnet_mm.models import ARTNet, switch_to_deploy
 from artnet_mm.models.memory_format import FastestFormat, cheapest, stages_of
@@ -133,3 +134,64 @@ def test_what_cannot_be_is_refused():
         MODELS.build(dict(cfg, memory_format='fastest'))
     with pytest.raises(ValueError, match='compile_cfg cannot be used together'):
         MODELS.build(dict(cfg, memory_format='auto', compile_cfg=dict()))
+
+
+def test_hooks_see_the_clips_of_the_network_alone():
+    net = ARTNet(arch='artnet_d', base_channels=4).eval()
+    FastestFormat(net)
+    seen = []
+    net.stages[1].register_forward_hook(lambda module, args, out: seen.append(len(out)))
+    with torch.no_grad():
+        net(torch.randn(6, 3, 8, 32, 32))
+    assert seen == [6]
+
+
+class Odd(nn.Module):
+    """A backbone with a dictionary of stages, one that changes its input, and one of pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(3, 4, 1)
+        in_place = nn.Sequential(nn.ReLU(inplace=True), nn.Conv3d(4, 4, 1))
+        self.by_name = nn.ModuleDict(dict(second=in_place, third=nn.Conv3d(4, 4, 1)))
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in (self.first, *self.by_name.values()):
+            x = stage(x)
+        return sum(self.pair(x))
+
+
+class Pair(nn.Module):
+    """Two outputs of one input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, self.conv(x)
+
+
+def test_stages_of_dictionaries_in_place_and_of_several_outputs(lines):
+    plain, net = Odd(), Odd()
+    net.load_state_dict(plain.state_dict())
+    net.first.requires_grad_(False)
+    FastestFormat(net)
+    clips = torch.randn(2, 3, 4, 8, 8)
+    torch.testing.assert_close(net(clips), plain(clips))
+    net(clips).sum().backward()
+    ((_, _, told),) = lines
+    names = re.findall(r'(\S+) (?:contiguous|channels last) \(', told)
+    assert names == ['first', 'by_name.second', 'by_name.third']
+
+
+def test_what_is_traced_or_on_no_device_is_left_as_it_is(lines):
+    net = ARTNet(arch='artnet_d', base_channels=4).eval()
+    FastestFormat(net)
+    clips = torch.randn(2, 3, 8, 32, 32)
+    exported = torch.export.export(net, (clips,)).module()
+    with torch.no_grad():
+        before = exported(clips)
+        assert net.to('meta')(clips.to('meta')).shape == before.shape
+    assert not lines
