@@ -205,7 +205,7 @@ class _Fuse(torch.autograd.Function):
             appearance = conv(x)
             ctx.appearance = _Norm(unit.appearance_norm, appearance)
             activated = _activate(appearance, ctx.appearance, affine[4:6], reduction.dtype)
-            out = _mix(reduction[:, :-pairs], activated, out)
+            out += _mix(reduction[:, :-pairs], activated)
             if conv.weight[0].numel() < KEPT_FROM:
                 appearance = None
         ctx.save_for_backward(x, hidden, appearance, *parameters)
