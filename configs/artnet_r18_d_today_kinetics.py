@@ -8,6 +8,10 @@
 #   the average of weights custom_hooks="[]"
 #   two clips per video    train_dataloader.collate_fn.type=pseudo_collate
 #                          train_dataloader.dataset.num_repeats=1 train_dataloader.batch_size=32
+#   every second frame     train_dataloader.dataset.pipeline.1.frame_interval=1
+#                          val_dataloader.dataset.pipeline.1.frame_interval=1
+#                          test_dataloader.dataset.pipeline.1.frame_interval=1
+# The cosine is taken away by a config over this one that states another param_scheduler.
 _base_ = ['artnet_r18_d_kinetics.py', '_base_/schedules/today.py']
 model = dict(
     backbone=dict(max_response=10),

@@ -214,14 +214,14 @@ def test_each_part_of_today_is_taken_away_by_itself(clips, tmp_path):
     """By the options that the leaf's comment lists, in a training step."""
     pytest.importorskip('torchvision')
     path = ROOT / 'configs/artnet_r18_d_today_kinetics.py'
-    options = re.findall(r'^#   .{22} (.+)\n(?:# {24,}(.+)\n)?', path.read_text(), re.MULTILINE)
-    assert len(options) == 6
+    options = re.findall(r'^#   .{22} (.+\n(?:# {24,}.+\n)*)', path.read_text(), re.MULTILINE)
+    assert len(options) == 7
     for number, words in enumerate(options):
         cfg = tiny_config(path.stem, clips, tmp_path, 1, experiment_name=f'part{number}')
         cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 9})
         parser = argparse.ArgumentParser()
         parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-        taken = parser.parse_args(['--cfg-options', *' '.join(words).replace('"', '').split()])
+        taken = parser.parse_args(['--cfg-options', *re.sub('["#]', '', words).split()])
         before = cfg.to_dict()
         cfg.merge_from_dict(taken.cfg_options)
         assert cfg.to_dict() != before
