@@ -28,18 +28,22 @@ Unit = Any  # of units.FUSED_UNITS, whose module imports this one
 NORMS = ('relation_norm', 'pool_norm', 'appearance_norm')
 
 
+def hooks_of(module: nn.Module) -> tuple[dict, ...]:
+    """The hooks of a module, of all kinds."""
+    return (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+
+
 def _is_plain(layer: nn.Module, kinds: tuple[type, ...]) -> bool:
     """Whether a layer is of exactly these types, with nothing hung on it.
 
     Wrapped and parametrised layers are of other types; pruning is a hook.
     """
-    hooks = (
-        layer._forward_hooks,
-        layer._forward_pre_hooks,
-        layer._backward_hooks,
-        layer._backward_pre_hooks,
-    )
-    plain = type(layer) in kinds and not any(hooks) and 'forward' not in vars(layer)
+    plain = type(layer) in kinds and not any(hooks_of(layer)) and 'forward' not in vars(layer)
     return plain and getattr(layer, 'padding_mode', 'zeros') == 'zeros'
 
 
@@ -117,27 +121,13 @@ def _is_channels_last(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous()
 
 
-def _mix(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """(O, C) times (N, C, T, H, W), a matrix product in the memory format of x; added to out."""
-    last = _is_channels_last(x)
-    if out is not None and (
-        not out.dtype == x.dtype == weight.dtype  # under autocast
-        or _is_channels_last(out) != last
-    ):
-        return out.add_(_mix(weight, x))
-    if last:
-        rows = x.movedim(1, -1)
-        if out is None:
-            return (rows @ weight.t()).movedim(-1, 1)
-        out.movedim(1, -1).flatten(0, 3).addmm_(rows.flatten(0, 3), weight.t())
-    else:
-        # Not matmul, which would join the axes N and THW by copying; nor len(x), which
-        # torch.export takes for a constant.
-        weights, columns = weight.expand(x.shape[0], -1, -1), x.flatten(2)
-        if out is None:
-            return torch.bmm(weights, columns).unflatten(2, x.shape[2:])
-        out.flatten(2).baddbmm_(weights, columns)
-    return out
+def _mix(weight: Tensor, x: Tensor) -> Tensor:
+    """(O, C) times (N, C, T, H, W), in the memory format of x, as a matrix product."""
+    if _is_channels_last(x):
+        return (x.movedim(1, -1) @ weight.t()).movedim(-1, 1)
+    # Not matmul, which would join the axes N and THW by copying; nor len(x), which torch.export
+    # takes for a constant.
+    return torch.bmm(weight.expand(x.shape[0], -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def reduce(reduction: nn.Conv3d, *branches: Tensor) -> Tensor:
@@ -153,7 +143,7 @@ def reduce(reduction: nn.Conv3d, *branches: Tensor) -> Tensor:
     weights = reduction.weight.flatten(1).split([x.shape[1] for x in branches], dim=1)
     out = _mix(weights[0], branches[0])
     for weight, x in zip(weights[1:], branches[1:]):
-        out = _mix(weight, x, out)
+        out = out.add_(_mix(weight, x))
     return out if reduction.bias is None else out.add_(reduction.bias.view(-1, 1, 1, 1))
 
 

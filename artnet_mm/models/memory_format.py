@@ -15,14 +15,10 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from .fused import hooks_of
 from .square_pool import transformed
 
 FORMATS = {'contiguous': torch.contiguous_format, 'channels last': torch.channels_last_3d}
-HOOKS = (
-    *('_forward_pre_hooks', '_forward_pre_hooks_with_kwargs', '_backward_pre_hooks'),
-    *('_forward_hooks', '_forward_hooks_with_kwargs', '_forward_hooks_always_called'),
-    '_backward_hooks',
-)
 NUM_CLIPS = 4
 """Clips that are timed, of a batch."""
 ROUNDS = 3
@@ -105,34 +101,29 @@ class FastestFormat:
             hook.remove()
         stages, self._current = stages_of(backbone), kind
         self._hooks = [
-            stages[name].register_forward_pre_hook(_Convert(chosen))
+            stages[name].register_forward_pre_hook(partial(_convert, memory_format=FORMATS[chosen]))
             for name, chosen in self._plans[kind].items()
         ]
 
 
-class _Convert:
-    """A hook that brings the input of a stage into a format."""
-
-    def __init__(self, name: str) -> None:
-        self.format = FORMATS[name]
-
-    def __call__(self, stage: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
-        return (args[0].contiguous(memory_format=self.format),)
+def _convert(stage: nn.Module, args: tuple[Tensor], memory_format: torch.memory_format) -> tuple:
+    """Hook that brings the input of a stage into a format."""
+    return (args[0].contiguous(memory_format=memory_format),)
 
 
 def _measure(backbone: nn.Module, clips: Tensor) -> dict[str, str]:
     """The format of each stage for such clips."""
     copied = deepcopy(backbone)  # statistics and gradients of the network stay what they are
     for module in copied.modules():
-        for name in HOOKS:
-            getattr(module, name).clear()
+        for hooks in hooks_of(module):
+            hooks.clear()
     stages, inputs = stages_of(copied), {}
 
     def keep(stage: nn.Module, args: tuple, out: object, name: str) -> None:
         if len(args) == 1 and all(isinstance(x, Tensor) and x.ndim == 5 for x in (args[0], out)):
             inputs[name] = args[0].clone()  # the next one may change its own in place
 
-    hooks = [
+    recorders = [
         stage.register_forward_hook(partial(keep, name=name)) for name, stage in stages.items()
     ]
     times: list[dict[str, float]] = []
@@ -140,8 +131,8 @@ def _measure(backbone: nn.Module, clips: Tensor) -> dict[str, str]:
     with torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
         with torch.no_grad():
             copied(clips)
-        for hook in hooks:
-            hook.remove()
+        for recorder in recorders:
+            recorder.remove()
         trains = False  # what is before a stage
         for name, x in inputs.items():
             forms = {key: x.contiguous(memory_format=form) for key, form in FORMATS.items()}
@@ -177,13 +168,12 @@ def _seconds(stage: nn.Module, x: Tensor, with_gradient: bool) -> float:
 
 def _seconds_to_move(forms: dict[str, Tensor]) -> float:
     """Mean seconds from one format to the other."""
-    first, second = (form.detach() for form in forms.values())
 
     def move() -> None:
-        first.contiguous(memory_format=torch.channels_last_3d)
-        second.contiguous()
+        for x, form in zip(reversed(forms.values()), FORMATS.values()):
+            x.contiguous(memory_format=form)
 
-    return _fastest(move, first) / 2
+    return _fastest(move, forms['contiguous']) / 2
 
 
 def _fastest(run: Any, x: Tensor) -> float:
