@@ -37,7 +37,8 @@ from ..evaluation.cost import count
 from ..files import write_whole
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-OF_THE_PLACE = ('data_root', 'num_workers', 'persistent_workers')
+OF_THE_PLACE = ('data_root', 'num_workers', 'persistent_workers', 'memory_format')
+"""Keys that change a result no more than another processor does: by rounding."""
 LONGEST = 24 * 3600
 """Seconds after which a run is given up."""
 
@@ -99,7 +100,7 @@ class Study:
         return configs
 
     def digest_of(self, run: Run) -> str:
-        """Hash of all that a result depends on but the place of the data."""
+        """Hash of all that a result depends on but :data:`OF_THE_PLACE`."""
         cfg = self.config_of(run)
         parts = [cfg.model, *(cfg[key] for key in LOADERS), cfg.train_cfg, cfg.optim_wrapper]
         parts += [cfg.param_scheduler, cfg.get('custom_hooks'), run.seed]

@@ -12,6 +12,7 @@ model = dict(
     backbone=dict(base_channels=8, zero_init_residual=True),
     cls_head=dict(in_channels=64, dropout_ratio=0),
     data_preprocessor=dict(crop_size=crop),
+    memory_format='channels_last',  # of few channels
 )
 decode = dict(_base_.decode, scale=size)
 train_pipeline = [
