@@ -32,10 +32,10 @@ if __name__ == '__main__':
 
 from artnet_mm.benchmark.data import Rates, decoders, pipelines, scaling_of, table_of
 from artnet_mm.benchmark.networks import against_onnxruntime, against_torchvision, networks
-from artnet_mm.benchmark.pages import renew, with_section
 from artnet_mm.benchmark.timing import CUDA
 from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.files import whole_file
+from artnet_mm.pages import renew, with_section
 from artnet_mm.version import REQUIREMENTS
 
 import numpy as np
@@ -115,8 +115,12 @@ def main(args: argparse.Namespace) -> None:
         Console().print(Markdown(text))
     if args.out_dir:
         args.out_dir.mkdir(parents=True, exist_ok=True)
-        renew(args.out_dir / 'benchmarks.md', lambda old: with_section(old, machine(), tables))
-        renew(args.out_dir / 'scaling.md', lambda old: scaling)
+        renew(
+            args.out_dir / 'benchmarks.md',
+            'generated',
+            lambda old: with_section(old, machine(), tables),
+        )
+        renew(args.out_dir / 'scaling.md', 'generated', scaling)
         with whole_file(args.out_dir / 'benchmarks.png') as place:
             draw(ratios, rates).savefig(place, dpi=120)
 

@@ -6,7 +6,6 @@ With --check fail where these are not up to date; with --list print the models i
 
 import argparse
 import json
-import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from artnet_mm.evaluation.report import (
     sections_of,
 )
 from artnet_mm.files import write_whole
+from artnet_mm.pages import with_block
 from artnet_mm.views import TestProtocol
 
 import numpy as np
@@ -161,8 +161,7 @@ def main(args: argparse.Namespace) -> None:
     listed = markdown(rows, ['Config', 'Modality', 'Table', *short.columns()])
     readme = Path(ROOT, 'README.md').read_text(encoding='utf-8')
     for name, text in (('experiments', listed), ('demo', demo_table())):
-        block = re.compile(f'(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)', re.DOTALL)
-        readme = block.sub(text.replace('\\', r'\\'), readme, count=1)
+        readme = with_block(readme, name, text)
     write({ROOT / 'model_zoo.md': zoo, ROOT / 'README.md': readme}, args.check)
 
 

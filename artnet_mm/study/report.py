@@ -1,6 +1,5 @@
 """Report of a study: a table and a picture of its results."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..evaluation.report import markdown, read_catalogue
-from ..files import whole_file, write_whole
+from ..files import whole_file
+from ..pages import renew
 from .runs import Run, Study
 
 LEARNS = 0.9
@@ -113,20 +113,14 @@ def draw(study: Study, results: Results) -> Figure:
 def write_report(studies: list[Study], page: Path) -> None:
     """Put tables and pictures of studies into a page, in place of those of earlier results.
 
-    A table stands between ``<!-- study: NAME -->`` and ``<!-- /study -->``, which are added at
-    the end where a page has none; the picture is ``<page>_<NAME>.png``.
+    A table is the block ``study: NAME`` of the page, the picture ``<page>_<NAME>.png``.
     """
-    text = page.read_text(encoding='utf-8') if page.exists() else ''
     for study in studies:
         name, results = study.config.stem, study.read()
-        block = re.compile(f'(?<=<!-- study: {name} -->\n).*?(?=<!-- /study -->)', re.DOTALL)
-        if not block.search(text):
-            text += f'\n<!-- study: {name} -->\n<!-- /study -->\n'
         written = f'### {study.settings["title"]}\n\n{table(study, results)}'
         if len({run.row for run in results}) > 1:  # there is something to compare
             picture = page.with_name(f'{page.stem}_{name}.png')
             with whole_file(picture) as place:
                 draw(study, results).savefig(place, dpi=100)
             written += f'\n![Losses and accuracies]({picture.name})\n'
-        text = block.sub(written.replace('\\', r'\\'), text, count=1)
-    write_whole(page, text)
+        renew(page, f'study: {name}', written)

@@ -5,7 +5,7 @@ import re
 import matplotlib.image
 import pytest
 
-from artnet_mm.benchmark.pages import with_section
+from artnet_mm.pages import with_block, with_section
 
 from ..helpers import ROOT, run_tool
 
@@ -48,6 +48,16 @@ def test_a_machine_has_one_section_beside_those_of_others():
     assert page == '### one\n\nfirst\n\n### two\n\n#### Data\n\nsecond\n'
     assert with_section(page, 'one', '\nnew\n') == page.replace('first', 'new')
     assert with_section(page, 'two', '\nnew\n') == '### one\n\nfirst\n\n### two\n\nnew\n'
+
+
+def test_a_block_of_a_page_is_made_anew():
+    page = with_block('', 'one', lambda old: old + r'\1')
+    assert page == '<!-- one -->\n\\1<!-- /one -->\n'
+    page = with_block('Text.\n' + page, 'two', lambda old: 'second\n')
+    assert page.startswith('Text.\n<!-- one -->') and page.endswith('second\n<!-- /two -->\n')
+    assert with_block(page, 'one', lambda old: old * 2) == page.replace(r'\1', r'\1\1')
+    with pytest.raises(ValueError, match='<!-- one --> and no <!-- /one -->'):
+        with_block('<!-- one -->\n', 'one', str)
 
 
 @pytest.mark.parametrize('speed', [100, 200, 400])
