@@ -37,13 +37,18 @@ def start_of(result: dict) -> float:
     return reached[0] if reached else np.inf
 
 
+def moments(values: list[float]) -> tuple[float, float]:
+    """Mean and standard deviation, which is 0 of one value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
 def mean_and_spread(values: Iterable[float]) -> str:
     """Mean and standard deviation; of one value that value, of none nothing."""
     values = list(values)
     if not values:
         return ''
-    spread = f' ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else ''
-    return f'{np.mean(values):.1f}{spread}'
+    mean, spread = moments(values)
+    return f'{mean:.1f} ± {spread:.1f}' if len(values) > 1 else f'{mean:.1f}'
 
 
 def table(study: Study, results: Results) -> str:
@@ -77,6 +82,7 @@ def draw(study: Study, results: Results) -> Figure:
     losses, accuracies = figure.subplots(1, 2)
     groups = groups_of(study)
     measured = [c for c, _ in groups if any(of_row(study, results, row, c) for row in rows)]
+    line = '-' if len({condition for condition, _ in groups}) > 1 else 'none'  # tests have no order
     colors = [f'C{n}' if n < 10 else ['black', 'gold', 'navy', 'lime'][n - 10] for n in range(14)]
     for place, row in enumerate(rows):
         color = colors[place % len(colors)]
@@ -90,18 +96,22 @@ def draw(study: Study, results: Results) -> Figure:
             for condition, test in groups
         ]
         if len(groups) > 1:
-            shown = [(x, np.mean(values)) for x, values in enumerate(points) if values]
-            accuracies.plot(*zip(*shown), 'o-', color=color, label=row)
+            shift = 0.6 * (place + 0.5) / len(rows) - 0.3  # beside the other rows
+            shown = [(x + shift, *moments(values)) for x, values in enumerate(points) if values]
+            x, means, spreads = zip(*shown)
+            accuracies.errorbar(
+                x, means, spreads, fmt='o', linestyle=line, linewidth=1, color=color, markersize=4
+            )
         else:
             accuracies.barh(row, np.mean(points[0]), color=color, alpha=0.5)
             accuracies.plot(points[0], [row] * len(points[0]), '.', color=color)
-    losses.set(xlabel='iteration', ylabel='training cross-entropy, mean of the runs')
+    losses.set(xlabel='iteration', ylabel='training loss, mean of the runs')
     losses.set_title(measured[-1], fontsize=9, loc='left')
     losses.legend(fontsize=7)
     if len(groups) > 1:
         names = [', '.join(filter(None, group)) for group in groups]
         accuracies.set_xticks(range(len(groups)), names, fontsize=8, rotation=15, ha='right')
-        accuracies.set(ylabel='top-1 (%)')
+        accuracies.set(ylabel='top-1 (%), mean and standard deviation of the runs')
     else:
         accuracies.invert_yaxis()
         accuracies.set(xlabel=f'top-1 (%), {groups[0][1]}')

@@ -46,6 +46,6 @@ study = dict(
     title='Parts of a recipe of today, each by itself, on spoken letters',
     rows=dict(
         _delete_=True,
-        **{'ARTNet (d), limit 10': dict(), **parts, 'all but the first': everything},
+        **{'ARTNet (d), limit 10': dict(), **parts, 'all parts, with the cosine': everything},
     ),
 )

@@ -138,6 +138,9 @@ def test_readme_example_of_own_videos_reads_them(clips, tmp_path, monkeypatch):
             assert sample['inputs'].shape == (1, 3, 16, 112, 112)
         assert sample['data_samples'].filename == 'mine/videos/turning_00005.mp4'
     assert METRICS.build(cfg.test_evaluator).num_videos is None
+    backbone = MODELS.build(cfg.model).backbone
+    assert backbone.stages[1][0].shortcut.kernel_size == (3, 3, 3)
+    assert [s.type for s in cfg.param_scheduler] == ['CosineAnnealingLR']
 
 
 def test_readme_example_of_tensorboard_writes_what_is_logged(clips, tmp_path):
