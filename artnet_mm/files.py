@@ -13,6 +13,13 @@ def aside(path: str | Path) -> Path:
     return path.with_name(f'unfinished_{path.name}')
 
 
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or the files of a folder: a crash then leaves no empty one."""
+    for place in path.iterdir() if path.is_dir() else [path]:
+        with place.open('rb') as file:
+            os.fsync(file.fileno())
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A place to write a file to, which is moved to ``path`` when the block ends.
@@ -32,8 +39,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield place
-        with place.open('rb') as file:
-            os.fsync(file.fileno())  # before the name: a crash leaves no empty file
+        sync(place)  # before it gets its name
         place.replace(path)
     except BaseException:
         with suppress(OSError):

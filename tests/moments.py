@@ -12,7 +12,7 @@ import time
 
 import torch
 from mmaction.registry import HOOKS
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
 
 from artnet_mm import files
@@ -81,3 +81,11 @@ def note_and_read(self, idx):
 
 
 clip_datasets.ClipDataset.prepare_data = note_and_read
+
+
+@HOOKS.register_module()
+class BufferEMAHook(EMAHook):
+    """EMA that averages buffers, too."""
+
+    def __init__(self) -> None:
+        super().__init__(update_buffers=True)

@@ -63,9 +63,9 @@ def draw(ratios: dict[str, list[float]], rates: Rates) -> Figure:
     left.legend(fontsize=8, ncols=2, loc='upper center', frameon=False)
     bars = {}
     for kind, measured in (('training clips', rates.clips), ('test videos', rates.videos)):
-        for file in measured:
-            speedup = measured[file]['ours'] / measured['original']['stock']
-            bars[f'{kind},\n{file}'] = speedup
+        for file, whose in (('original', 'ours'), ('copy', 'stock'), ('copy', 'ours')):
+            speedup = measured[file][whose] / measured['original']['stock']
+            bars[f'{kind},\n{file},\n{whose}'] = speedup
     bars = right.bar(list(bars), list(bars.values()), color='tab:green', width=0.5)
     right.bar_label(bars, fmt='%.1f', fontsize=8)
     right.axhline(1, color='gray', linewidth=0.8)

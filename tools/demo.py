@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from config_arguments import add_cfg_options
 
@@ -32,12 +33,14 @@ if __name__ == '__main__':
 from artnet_mm import ROOT
 from artnet_mm.compat import prediction_of
 from artnet_mm.data_making.motion_clips import CLASSES, write_dataset
+from artnet_mm.engine.launch import parse_options
 from artnet_mm.evaluation import VideoAccuracy
 from artnet_mm.evaluation.dumps import read_dump
 from artnet_mm.evaluation.scalars import read_scalars
+from artnet_mm.inference.recognizer import load_recognizer
 
 import torch
-from mmaction.apis import inference_recognizer, init_recognizer
+from mmaction.apis import inference_recognizer
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
@@ -72,12 +75,9 @@ def run_tool(script: str, *arguments: object, log: Path) -> None:
         raise SystemExit(f'error: tools/{script} failed; see {log}\n{"".join(tail)}')
 
 
-def show_inference(config: str, checkpoint: Path, videos: list[Path]) -> None:
+def show_inference(model: Any, videos: list[Path]) -> None:
     """Ask the trained network about single videos, as a user's program would."""
-    model = init_recognizer(config, str(checkpoint), device='cpu')
-    table = Table(
-        'held-out clip', 'answer', 'probability', title='init_recognizer, inference_recognizer'
-    )
+    table = Table('held-out clip', 'answer', 'probability', title='inference_recognizer')
     for video in videos:
         scores, _ = prediction_of(inference_recognizer(model, str(video)).to_dict())
         probabilities = scores.softmax(0)
@@ -106,7 +106,9 @@ def main(args: argparse.Namespace) -> None:
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     run_tool('test.py', args.config, checkpoint, '--deploy', '--dump', dump, *options, log=log)
     results = read_dump(dump)
-    show_inference(args.config, checkpoint, [Path(result['filename']) for result in results[::7]])
+    changed = parse_options(args.cfg_options)
+    model, _ = load_recognizer(args.config, str(checkpoint), 'cpu', changed)
+    show_inference(model, [Path(result['filename']) for result in results[::7]])
     run_tool('analysis/plot_training.py', work_dir, log=log)
     run_tool('analysis/plot_predictions.py', dump, '--classes', data / 'classes.txt', log=log)
 

@@ -59,6 +59,7 @@ if __name__ == '__main__':
 
 
 from artnet_mm import checkpoints
+from artnet_mm.data_making.official_splits import EXTENSIONS, find_videos
 from artnet_mm.data_making.over_lists import output_path, prepare, unique_paths
 from artnet_mm.datasets.lists import read_list
 from artnet_mm.engine.launch import parse_options
@@ -70,11 +71,8 @@ import numpy as np
 from mmengine.logging import MMLogger
 from safetensors.numpy import save_file
 
-VIDEOS = {'.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ogv', '.ts', '.webm',
-          '.wmv', '.gif'}  # fmt: skip
 
-
-def find_videos(args: argparse.Namespace) -> list[str] | None:
+def videos_of(args: argparse.Namespace) -> list[str] | None:
     """Set ``args.videos`` to the folder that videos without a list lie in; their paths in it.
 
     Raises:
@@ -86,10 +84,9 @@ def find_videos(args: argparse.Namespace) -> list[str] | None:
     for path in args.inputs:
         if not path.exists():
             raise FileNotFoundError(f'{path} does not exist')
-        within = [p for p in sorted(path.rglob('*')) if p.suffix.lower() in VIDEOS]
-        found += within if path.is_dir() else [path]
+        found += [path / p for p in sorted(find_videos(path))] if path.is_dir() else [path]
     if not found:
-        raise ValueError(f'{args.inputs[0]} has no videos ({", ".join(sorted(VIDEOS))})')
+        raise ValueError(f'{args.inputs[0]} has no videos ({", ".join(sorted(EXTENSIONS))})')
     folders = {path if path.is_dir() else path.parent for path in args.inputs}
     args.videos = Path(osp.commonpath([osp.abspath(folder) for folder in folders]))
     return [osp.relpath(path, args.videos) for path in found]
@@ -108,7 +105,7 @@ def main(args: argparse.Namespace) -> None:
     kind = 'maps' if args.maps else 'clip' if args.clips or args.window else 'video'
     what = dict(kind=kind, layer=args.layer, window=args.window, step=args.step)
     try:
-        names = find_videos(args)
+        names = videos_of(args)
         options = parse_options(args.cfg_options)
         # Once here, so that what is wrong is said before any work.
         model, _ = load_recognizer(args.config, args.checkpoint, args.device, options)

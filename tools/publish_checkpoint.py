@@ -3,8 +3,7 @@
 Writes DIR/NAME-HASH8.pth with the weights, the class names and what they were trained
 on; without the states of optimizer, schedulers and log. HASH8 begins the file's SHA-256,
 which artnet:// names verify. Beside it: the same as NAME-HASH8.safetensors, which hf:// names and
---load-from take too; NAME.py, the config of the run, where the checkpoint has it; and NAME.md, a
-model card.
+--load-from take too; .py, the config of the run, where the checkpoint has it; .md, a model card.
 """
 
 import argparse
@@ -60,13 +59,12 @@ def publish(source: Path, name: str, folder: Path) -> Path:
     checkpoints.save(dict(state_dict=weights, meta=meta), unfinished)
     published = unfinished.replace(folder / f'{name}-{sha256_of(unfinished)[:8]}.pth')
     checkpoints.save_safetensors(weights, meta, published.with_suffix('.safetensors'))
-    config = folder / f'{name}.py'
     if settings:
-        write_whole(config, known['cfg'])
+        write_whole(published.with_suffix('.py'), known['cfg'])
     else:
-        config.unlink(missing_ok=True)  # of other weights
-        print(f'{source} has no config that can be published: {name}.py is not written')
-    write_whole(folder / f'{name}.md', card_of(checkpoint, settings, name, published))
+        print(f'{source} has no config that can be published: there is none beside the weights')
+    card = card_of(checkpoint, settings, name, published)
+    write_whole(published.with_suffix('.md'), card)
     return published
 
 
@@ -76,7 +74,9 @@ def main(args: argparse.Namespace) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     before, after = (path.stat().st_size / 2**20 for path in (args.checkpoint, published))
-    print(f'{published}: {after:.1f} MB of {before:.1f}; beside it .safetensors and {args.name}.md')
+    print(
+        f'{published}: {after:.1f} MB of {before:.1f}; beside it .safetensors and a model card, .md'
+    )
     print(f'artnet://{published.stem} where ARTNET_MM_MIRROR is the address of {args.out_dir}')
 
 

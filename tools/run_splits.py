@@ -1,6 +1,7 @@
 """Fine-tune and test on all splits, print their mean: tools/run_splits.py CONFIG GPUS ..."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,9 @@ if __name__ == '__main__':
 
 
 from artnet_mm import ROOT
+from artnet_mm.engine.launch import parse_options
 from artnet_mm.evaluation.fusion import accuracy, read_scores
+from artnet_mm.files import write_whole
 
 from mmengine.config import Config
 from rich.console import Console
@@ -51,6 +54,22 @@ def run(script: str, split: str, *arguments: object) -> None:
         raise SystemExit(f'error: tools/{script} failed on split {split}; the same command resumes')
 
 
+def keep_settings(work_dir: Path, args: argparse.Namespace, trained: bool) -> None:
+    """Keep what the splits are trained and tested with.
+
+    Raises:
+        SystemExit: If some are trained already, with other settings.
+    """
+    path = work_dir / 'settings.json'
+    settings = dict(
+        config=Path(args.config).stem, frames=args.frames, cfg_options=sorted(args.cfg_options)
+    )
+    kept = json.loads(path.read_text(encoding='utf-8')) if path.exists() else settings
+    if trained and kept != settings:
+        raise SystemExit(f'error: {work_dir} was made with {kept}: give another --work-dir')
+    write_whole(path, f'{json.dumps(settings, indent=2)}\n')
+
+
 def main(args: argparse.Namespace) -> None:
     work_dir = args.work_dir or Path('work_dirs', Path(args.config).stem)
     cfg = Config.fromfile(args.config)
@@ -58,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     if not splits:
         raise SystemExit(f'error: the data set of {args.config} is not divided into splits')
     options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
-    given = dict(option.split('=', 1) for option in args.cfg_options)
+    given = parse_options(args.cfg_options)
     iterations = given.get('train_cfg.max_iters', cfg.train_cfg.max_iters)
     amp = ['--amp'] if args.amp else []
 
@@ -69,6 +88,7 @@ def main(args: argparse.Namespace) -> None:
     folders = {split: work_dir / f'split{split}' for split in splits}
     weights = {split: folder / f'iter_{iterations}.pth' for split, folder in folders.items()}
     untrained = [split for split in splits if not weights[split].exists()]
+    keep_settings(work_dir, args, len(untrained) < len(splits))
     for split in untrained:  # what cannot work is said before hours of work
         run('train.py', split, args.config, '--check', '--resume', *places(split))
     for split in untrained:

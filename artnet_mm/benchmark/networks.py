@@ -59,6 +59,10 @@ def build(arch: str, memory_format: str = 'contiguous') -> Any:
     return MODELS.build({**cfg.model, 'memory_format': memory_format}).to(DEVICE)
 
 
+def autocast(amp: bool) -> torch.autocast:
+    return torch.autocast(DEVICE.type, torch.float16 if CUDA else torch.bfloat16, enabled=amp)
+
+
 def train_step(model: Any, clips: int, amp: bool) -> Callable:
     """A training step on random clips, but for the optimizer's."""
     samples = []
@@ -73,7 +77,7 @@ def train_step(model: Any, clips: int, amp: bool) -> Callable:
 
     def step() -> None:
         model.zero_grad()
-        with torch.autocast(DEVICE.type, torch.float16 if CUDA else torch.bfloat16, enabled=amp):
+        with autocast(amp):
             batch = model.data_preprocessor(dict(data), training=True)
             loss = model(**batch, mode='loss')['loss_cls']
         loss.backward()
@@ -81,12 +85,13 @@ def train_step(model: Any, clips: int, amp: bool) -> Callable:
     return step
 
 
-def inference(model: torch.nn.Module, clips: int) -> Callable:
+def inference(model: torch.nn.Module, clips: int, amp: bool) -> Callable:
     views = torch.randn(1, clips, 3, 16, 112, 112, device=DEVICE)
 
     @torch.inference_mode()
     def run() -> None:
-        model.eval()(views, stage='head', mode='tensor')
+        with autocast(amp):
+            model.eval()(views, stage='head', mode='tensor')
 
     return run
 
@@ -107,10 +112,10 @@ def networks(clips: int, rounds: int, amp: bool) -> tuple[str, dict[str, list[fl
             shares = trace(steps[arch])[1]
             cells = [f'{1000 * median(train[arch]) * share:.0f}' for share in shares.values()]
             profiles.append([f'{arch}, {layout}', *cells])
-        plain = alternate({a: inference(models[a], clips) for a in NETWORKS}, rounds)
+        plain = alternate({a: inference(models[a], clips, amp) for a in NETWORKS}, rounds)
         for model in models.values():
             switch_to_deploy(model)
-        folded = alternate({a: inference(models[a], clips) for a in NETWORKS}, rounds)
+        folded = alternate({a: inference(models[a], clips, amp) for a in NETWORKS}, rounds)
         for arch in NETWORKS:
             ratios = [
                 f'{flops[arch] / flops["c3d"]:.3f}',

@@ -208,6 +208,11 @@ def settings(run: CheckedRun) -> str:
     init_default_scope(run.cfg.get('default_scope', 'mmaction'))
     MMLogger.get_instance('checks').setLevel('WARNING')
     check_settings(run.cfg)
+    if (run.cfg.model.get('cls_head') or {}).get('average_clips') == 'prob':
+        raise Doubtful(
+            "model.cls_head.average_clips is 'prob': acc/nll, fused streams and the probabilities "
+            "that tools print are computed from scores before the softmax, as 'score' gives them"
+        )
     return f'on {torch.cuda.get_device_name() if run.cuda else "the CPU"}'
 
 

@@ -73,7 +73,7 @@ def _reduced(run: CheckedRun) -> Config:
             evaluators = cfg[f'{name}_evaluator']
             evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
             kept = [e for e in evaluators if e.get('type') != 'DumpResults']
-            cfg[f'{name}_evaluator'] = kept or None
+            cfg[f'{name}_evaluator'] = kept
     if cfg.get('test_dataloader'):
         take_one_clip(run, cfg.test_dataloader.dataset)
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]

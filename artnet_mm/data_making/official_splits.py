@@ -17,7 +17,10 @@ from ..selections import OFFICIAL_SPLITS
 ListsByName = dict[str, list[ListLine]]
 Annotations = tuple[ListsByName, list[str]]  # and the names of the classes, by label
 
-EXTENSIONS = {'.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv'}
+EXTENSIONS = {
+    *('.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4'),
+    *('.mpeg', '.mpg', '.ogv', '.ts', '.webm', '.wmv'),
+}
 KINETICS_PARTS = {'train': 'train', 'val': 'val[a-z]*', 'test': 'test'}
 
 

@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from rich.table import Table
 
 from ..datasets.lists import ListLine, format_line, format_list, read_list, read_text
-from ..files import write_whole
+from ..files import sync, write_whole
 from .processes import console, process_all
 
 SHOWN_FAILURES = 20
@@ -110,7 +110,7 @@ def keep_settings(out: Path, folder: Path, settings: dict) -> None:
     Raises:
         ValueError: If those that are there were made otherwise, or by something else.
     """
-    path = out / 'settings.json'
+    path, settings = out / 'settings.json', json.loads(json.dumps(settings))  # tuples are lists
     if not path.exists():
         other = next((p for p in folder.iterdir() if p.name[0] != '.'), None)
         if other:
@@ -204,6 +204,7 @@ def _make(
             made = Path(unfinished, result.name)
             work(videos / path, made)
             result.parent.mkdir(parents=True, exist_ok=True)
+            sync(made)
             os.replace(made, result)
     return count(result) if count else None, there
 

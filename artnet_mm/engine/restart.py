@@ -17,9 +17,9 @@ from mmaction.registry import HOOKS, LOOPS
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce_params
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.logging import MessageHub
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from ..datasets.seeding import RestartableSampler, seed_cpu, seed_of
@@ -110,8 +110,9 @@ class RestartHook(Hook):
     Checkpoints are written before the validation of their iteration, and again after
     it only where that brought the best one: a resumed run validates first where its
     checkpoint is not a validated one. They hold the buffers of one process: all get
-    the mean of them first. They name other checkpoints by their paths at the time, and
-    a work dir may be moved or copied.
+    the mean of them first, also of those that ``EMAHook`` averages, and before validations,
+    so that one network is validated and kept. They name other checkpoints by their paths at
+    the time, and a work dir may be moved or copied.
     """
 
     priority = 'ABOVE_NORMAL'  # before EMAHook copies the buffers, and CheckpointHook saves
@@ -123,12 +124,24 @@ class RestartHook(Hook):
         if runner.distributed and any(
             isinstance(hook, CheckpointHook) and self._saves(hook, runner) for hook in runner.hooks
         ):
-            all_reduce_params(runner.model.buffers(), op='mean')
+            self._average_buffers(runner)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Average them in a training, so that all processes validate one network."""
+        if runner.distributed and isinstance(runner._train_loop, BaseLoop):
+            self._average_buffers(runner)
+
+    @staticmethod
+    def _average_buffers(runner: Runner) -> None:
+        averages = [hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)]
+        for model in (runner.model, *averages):
+            all_reduce_params(model.buffers(), op='mean')
 
     @staticmethod
     def _saves(hook: CheckpointHook, runner: Runner) -> bool:
         due = hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
-        return due or (hook.save_last and hook.is_last_train_iter(runner))
+        due |= hook.save_last and hook.is_last_train_iter(runner)
+        return due and not hook.by_epoch  # after epochs SyncBuffersHook averages
 
     def before_train(self, runner: Runner) -> None:
         """Refuse epochs that would not end.
@@ -160,7 +173,7 @@ class RestartHook(Hook):
     def _find_checkpoints(hook: CheckpointHook, hub: MessageHub) -> None:
         for key, path in hub.runtime_info.items():
             if path and re.match('last_ckpt$|best_ckpt(_|$)', key):
-                hub.update_info(key, str(Path(hook.out_dir, Path(path).name)))
+                hub.update_info(key, hook.file_backend.join_path(hook.out_dir, Path(path).name))
         hook.last_ckpt = hub.runtime_info.get('last_ckpt')
         if hook.save_best and len(hook.key_indicators) == 1:
             hook.best_ckpt_path = hub.runtime_info.get('best_ckpt')

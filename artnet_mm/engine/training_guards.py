@@ -65,6 +65,8 @@ class FiniteLossHook(Hook):
             Defaults to 20.
     """
 
+    priority = 'HIGH'  # before RestartHook averages the buffers of all processes
+
     def __init__(self, amp_patience: int = 20) -> None:
         self.amp_patience = amp_patience
         self._in_row = 0

@@ -35,7 +35,8 @@ def read_scores(file: str | Path) -> Scores:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no dump of scores, or a video of it occurs twice, has
-            scores that are not finite or of another length, or a label beyond them.
+            scores that are not finite or of another length, or a label beyond them. Of a
+            video that could not be read all scores are NaN, which counts as wrong.
     """
     scores: Scores = {}
     shape = None
@@ -50,10 +51,11 @@ def read_scores(file: str | Path) -> Scores:
                 f'{file}, entry {number} lacks scores, a label or a name (video_id, filename or '
                 f'frame_dir, among the meta_keys of PackActionInputs): {error!r}'
             ) from None
+        usable = np.isfinite(values).all()
         problem = (
             (video in scores and 'occurs twice')
             or (values.shape != shape and f'has scores of shape {values.shape}, not {shape}')
-            or (not np.isfinite(values).all() and 'has scores that are not finite')
+            or (not (usable or np.isnan(values).all()) and 'has scores that are not finite')
             or (label >= len(values) and f'has label {label} of {len(values)} classes')
         )
         if problem:

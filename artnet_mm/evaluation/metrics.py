@@ -45,8 +45,7 @@ def _warn_of_strange_scores(results: list[dict]) -> None:
     if shape := next((pred.shape for pred in preds if pred.ndim != 1), None):
         raise ValueError(
             f'{results[0]["name"]} has scores of shape {shape}, not (num_classes,): set '
-            "model.cls_head.average_clips, to 'score' in a TSNClipHead and to 'prob' in others, so "
-            'that the views of a video become one'
+            "model.cls_head.average_clips to 'score', so that the views of a video become one"
         )
     scores = np.stack(preds)
     finite = np.flatnonzero(np.isfinite(scores).all(axis=1))
@@ -137,6 +136,8 @@ class VideoAccuracy(AccMetric):
         scores[~finite] = 0
         scores[~finite, truth[~finite]] = -1
         metrics = super().calculate(list(scores), list(truth))
+        if scores.shape[1] <= 5:  # whatever is said is among the first five
+            metrics['top5'] = finite.mean()
         metrics['avg'] = (metrics['top1'] + metrics['top5']) / 2
         log_probs = log_softmax(scores[finite], axis=1)[np.arange(finite.sum()), truth[finite]]
         metrics['nll'] = -log_probs.mean() if finite.any() else float('nan')

@@ -127,8 +127,10 @@ def grad_cam(model: Any, view: Tensor, label: int) -> Tensor:
     Returns:
         Tensor: (T', H', W') from 0 to 1.
     """
-    with torch.enable_grad():
-        maps = model(view.unsqueeze(1), stage='backbone', mode='tensor').detach()
+    with torch.no_grad():
+        maps = model(view.unsqueeze(1), stage='backbone', mode='tensor')
+    # cuDNN has no gradients of an LSTM in inference.
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         maps.requires_grad_()
         score = of_each_view(model.cls_head, model.cls_head(maps))[0, label]
         (gradient,) = torch.autograd.grad(score, maps)

@@ -70,8 +70,8 @@ class FramesToScores(nn.Module):
 def export(network: FramesToScores, names: list[str], file: Path) -> Path:
     """Write a network to ``.onnx``, or to ``.pt2`` as ``torch.export`` has it.
 
-    Both take any number of clips. The ONNX file has ``classes``, ``clip_len``,
-    ``frame_interval`` and the ``width`` and ``height`` of frames in its metadata.
+    Both take any number of clips (``.pt2`` up to 1024). The ONNX file has ``classes``,
+    ``clip_len``, ``frame_interval`` and the ``width`` and ``height`` of frames in its metadata.
 
     Args:
         network (FramesToScores): The network.

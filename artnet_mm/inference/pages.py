@@ -60,7 +60,7 @@ def film(tiles: Mapping[str, np.ndarray], columns: int, path: Path, rate: int = 
     """Write clips side by side, each uint8 (T, H, W, 3) under its name, as an MP4.
 
     Args:
-        tiles (Mapping[str, np.ndarray]): Row by row; an empty name leaves a place free.
+        tiles (Mapping[str, np.ndarray]): Row by row.
         columns (int): Tiles of a row.
         path (Path): The file.
         rate (int): Frames a second. Defaults to 6.

@@ -179,8 +179,10 @@ class ARTNet(nn.Module):
         self.zero_init_residual = zero_init_residual
         self.norm_eval = norm_eval
         self.frozen_stages = frozen_stages
-        for stage in self._frozen():
-            stage.requires_grad_(False)
+        reached = max(self.out_indices) + 1
+        unused = [*self.stages[reached:], *([self.norm] if reached < 4 else [])]
+        for module in (*self._frozen(), *unused):  # DDP waits for the gradients of all others
+            module.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Initialise: Xavier convolutions, normalisations of scale 1 and shift 0."""
@@ -220,9 +222,10 @@ class ARTNet(nn.Module):
         """
         outputs = []
         x = self.stem(x)
-        for stage in self.stages:
+        for stage, _ in zip(self.stages, range(max(self.out_indices) + 1)):
             x = stage(x)
             outputs.append(x)
-        outputs[-1] = F.relu(self.norm(x), inplace=True)
+        if len(outputs) == len(self.stages):
+            outputs[-1] = F.relu(self.norm(x), inplace=True)
         chosen = tuple(outputs[index] for index in self.out_indices)
         return chosen[0] if len(chosen) == 1 else chosen

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -41,7 +42,8 @@ class PreActBlock(nn.Module):
         shortcut_kernel (int): Kernel size of the projection.
         norm_cfg (dict | Callable, optional): Normalisation, as for ``units.build_norm``.
         with_cp (bool): Compute the block again in the backward pass instead of keeping what it
-            needs there. BN statistics move once. Defaults to False.
+            needs there. BN statistics move once. ``torch.compile`` chooses by itself what to keep.
+            Defaults to False.
     """
 
     expansion = 1
@@ -103,7 +105,7 @@ class PreActBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, T, H, W) -> (N, C, T / stride, H / stride, W / stride)."""
-        if not (self.with_cp and x.requires_grad):
+        if not (self.with_cp and x.requires_grad) or torch.compiler.is_compiling():
             return self._forward(x)
         contexts = nullcontext(), _keep_statistics(self)
         return checkpoint(self._forward, x, use_reentrant=False, context_fn=lambda: contexts)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from .fused import hooks_of
@@ -22,7 +23,7 @@ FORMATS = {'contiguous': torch.contiguous_format, 'channels last': torch.channel
 NUM_CLIPS = 4
 """Clips that are timed, of a batch."""
 ROUNDS = 3
-"""How often, of which the fastest counts; as often in every process, as SyncBN waits for all."""
+"""How often, of which the fastest counts."""
 
 
 def stages_of(backbone: nn.Module) -> dict[str, nn.Module]:
@@ -113,7 +114,8 @@ def _convert(stage: nn.Module, args: tuple[Tensor], memory_format: torch.memory_
 
 def _measure(backbone: nn.Module, clips: Tensor) -> dict[str, str]:
     """The format of each stage for such clips."""
-    copied = deepcopy(backbone)  # statistics and gradients of the network stay what they are
+    # Statistics and gradients of the network stay what they are, and no process waits for others.
+    copied = revert_sync_batchnorm(deepcopy(backbone))
     for module in copied.modules():
         for hooks in hooks_of(module):
             hooks.clear()

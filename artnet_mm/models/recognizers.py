@@ -51,7 +51,7 @@ class _Chunked:
             if isinstance(first, Views):
                 crops['num_crops'] = len(first.crops)
             elif stated:  # crops that the pipeline has made
-                crops['num_crops'] = len(first) // stated
+                crops['num_crops'] = len(first) // len(data_samples) // stated
         return self.cls_head.predict_by_feat(torch.cat(scores), data_samples, **crops)
 
     def _scores(self, views: Tensor | Views) -> Tensor:
@@ -93,7 +93,8 @@ class ClipRecognizer3D(_Chunked, Recognizer3D):
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        given = getattr(self.backbone, 'out_channels', None)  # stock backbones do not say
+        # Stock backbones do not say; a neck gives channels of its own.
+        given = None if self.with_neck else getattr(self.backbone, 'out_channels', None)
         expected = self.cls_head.in_channels if self.with_cls_head else None
         if given and expected not in (None, given[-1]):
             raise ValueError(

@@ -69,7 +69,6 @@ def _facts(cfg: dict) -> list[tuple[str, Any]]:
         ('clips', ', '.join(f'{k}={v}' for k, v in sampler.items() if k != 'type')),
         ('training list', dataset.get('ann_file')),
         ('batch of a process', loader.get('batch_size')),
-        ('iterations', (cfg.get('train_cfg') or {}).get('max_iters')),
         ('optimizer', ', '.join(f'{k}={v}' for k, v in optimizer.items())),
         ('started from', cfg.get('load_from')),
     ]
@@ -80,30 +79,34 @@ def card_of(checkpoint: Mapping, settings: dict | None, name: str, published: Pa
 
     Args:
         checkpoint (Mapping): Of a run, as MMEngine writes it.
-        settings (dict, optional): Those of its config, published beside it as ``NAME.py``.
+        settings (dict, optional): Those of its config, which is published beside it.
         name (str): Of the model.
-        published (Path): File of the weights.
+        published (Path): File of the weights; the config has the same name with ``.py``.
 
     Returns:
         str: Markdown; what is not known is left out.
     """
     meta = checkpoint.get('meta') or {}
     classes = (meta.get('dataset_meta') or {}).get('classes') or ()
-    facts = [(key, value) for key, value in _facts(settings or {}) if value not in (None, '')]
+    facts = [*_facts(settings or {}), ('iterations', meta.get('iter'))]
+    facts = [(key, value) for key, value in facts if value not in (None, '')]
     if splits := meta.get('trained_on'):
         facts.append(('splits trained on', ', '.join(f'{d} {s}' for d, s in splits)))
-    figures = {key: _last(checkpoint, f'val/acc/{key}') for key in ('top1', 'top5', 'nll')}
+    top1, top5 = (_last(checkpoint, f'val/acc/{key}') for key in ('top1', 'top5'))
     header = dict(library_name='mmaction2', pipeline_tag='video-classification', tags=['artnet_mm'])
     text = f'---\n{dump(header, file_format="yaml", sort_keys=False)}---\n\n# {name}\n\n'
     text += f'A recognizer of videos, trained with artnet_mm ({PAPER}), a plugin of MMAction2.\n\n'
     table = ''.join(f'| {key} | {value} |\n' for key, value in facts)
     text += f'| what | |\n| --- | --- |\n{table}\n' if facts else ''
-    if figures['top1'] is not None and figures['top5'] is not None:
+    # A checkpoint is written before the validation of its iteration, which may be in none.
+    hub: Any = checkpoint.get('message_hub') or {}
+    validated = (hub.get('runtime_info') or {}).get('iter_of_last_validation')
+    if validated is not None and top1 is not None and top5 is not None:
         text += (
-            f'Validation at the end of training, by the views of the config: top-1 '
-            f'{100 * figures["top1"]:.1f}%, top-5 {100 * figures["top5"]:.1f}%.\n\n'
+            f'Validation at iteration {validated}, by the views of the config: top-1 '
+            f'{100 * top1:.1f}%, top-5 {100 * top5:.1f}%.\n\n'
         )
-    config = f'{name}.py' if settings else 'the config it was trained with'
+    config = published.with_suffix('.py').name if settings else 'the config it was trained with'
     text += '## How to load it\n\n```python\nimport artnet_mm\nfrom mmaction.apis import '
     text += (
         f"init_recognizer\n\nmodel = init_recognizer('{config}', '{published.name}', device='cpu')"

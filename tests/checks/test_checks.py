@@ -215,7 +215,16 @@ def test_views_that_do_not_become_one_are_told(findings, head):
 
     found = wrong(findings(change, **{'model.test_cfg': None}))
     assert found.keys() == {'a validation'}
-    assert 'not (num_classes,): set model.cls_head.average_clips, to' in found['a validation']
+    assert 'not (num_classes,): set model.cls_head.average_clips to' in found['a validation']
+
+
+def test_the_mean_of_probabilities_is_told_not_to_be_scores(findings):
+    found = findings(**{'model.cls_head.average_clips': 'prob'})
+    assert 'acc/nll' in of_status(found, Status.DOUBTFUL)['settings'] and not wrong(found)
+
+
+def only_dumped(cfg):
+    cfg.test_evaluator = dict(type='DumpResults', out_file_path='scores.pkl')
 
 
 def elsewhere(cfg):
@@ -253,6 +262,7 @@ def first_broken(key, **settings):
     [
         (by_epochs, set()),
         (elsewhere, set()),
+        (only_dumped, set()),
         (averaged, set()),
         (not_validated, set()),
         (wrapped('train_dataloader'), set()),

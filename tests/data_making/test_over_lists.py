@@ -23,6 +23,7 @@ from artnet_mm.data_making.copies import resize, write_copy
 from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.data_making.over_lists import (
     check_output_paths,
+    keep_settings,
     prepare,
     read_lists,
 )
@@ -211,6 +212,11 @@ def test_results_among_the_videos_are_refused(data, tmp_path):
     message = refusal(path, videos=data / 'videos/', out=data)
     assert message == f'error: --out-dir {data} is where the videos are; give another folder'
     assert sorted(os.listdir(data)) == ['more.txt', 'videos']
+
+
+def test_tuples_among_the_settings_are_those_of_the_file(tmp_path):
+    for _ in range(2):
+        keep_settings(tmp_path, tmp_path, dict(options={'topk': (1, 5)}))
 
 
 def test_other_settings_are_refused_where_there_are_results(data, tmp_path):

@@ -177,6 +177,19 @@ def test_without_ids_videos_are_called_by_their_files(tmp_path):
     assert list(read_scores(tmp_path / 'stock.pkl')) == ['v.first', 'v.second', 'x/b']
 
 
+def test_a_video_that_could_not_be_read_is_wrong_alone_and_fused(tmp_path):
+    nan = float('nan')
+    samples = [sample_of([0, 1], 1, video_id='a'), sample_of([nan, nan], 1, video_id='b')]
+    dump(samples, tmp_path / 'counted.pkl')
+    scores = read_scores(tmp_path / 'counted.pkl')
+    for result in (scores, fuse({'x': scores, 'y': scores}, [1, 2], of='probabilities')):
+        assert {key: accuracy(result)[key] for key in ('top1', 'top5', 'evaluated')} == {
+            'top1': 0.5,
+            'top5': 0.5,
+            'evaluated': 1,
+        }
+
+
 @pytest.mark.parametrize(
     'samples, error',
     [

@@ -55,3 +55,19 @@ def test_pictures_can_be_looked_at_with_any_number_of_classes(num_classes, clips
         rows = list(csv.DictReader(file))
     assert len(rows) == num_classes
     assert {row['videos'] for row in rows} == {'3'}
+
+
+def test_of_dumps_without_names_of_files_labels_or_scores_what_can_be_drawn_is(tmp_path):
+    scores = {f'v{n}': (np.eye(3)[n % 3], n % 3) for n in range(6)}
+    scores['unread'] = np.full(3, np.nan), 0
+    scores['unlabelled'] = np.ones(3), -1
+    write_scores(scores, tmp_path / 'scores.pkl')
+    result = run_tool('analysis/plot_predictions.py', tmp_path / 'scores.pkl')
+    assert 'clips.png is not written' in result.stdout
+    pictures = {path.name for path in tmp_path.glob('*.png')}
+    assert pictures == {'confusion.png', 'per_class.png'}
+    rows = list(csv.DictReader((tmp_path / 'per_class.csv').open()))
+    assert [row['videos'] for row in rows] == ['3', '2', '2']
+    write_scores({'unlabelled': (np.ones(3), -1)}, tmp_path / 'scores.pkl')
+    refused = run_tool('analysis/plot_predictions.py', tmp_path / 'scores.pkl', check=False)
+    assert refused.stderr == f'error: {tmp_path}/scores.pkl has no labels\n'

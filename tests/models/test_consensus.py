@@ -121,15 +121,17 @@ def test_crops_of_a_pipeline_are_joined_by_themselves_where_the_number_of_clips_
     cfg.cls_head.in_channels = 64
     torch.manual_seed(0)
     model = MODELS.build(cfg).eval()
-    views = torch.randn(1, 6, 3, 8, 32, 32)  # 2 clips of each of 3 crops
-    sample = labelled(0)
-    if stated:
+    views = torch.randn(2, 6, 3, 8, 32, 32)  # 2 clips of each of 3 crops, of 2 videos
+    samples = [labelled(0), labelled(1)]
+    for sample in samples if stated else ():
         sample.set_metainfo(dict(num_clips=2))
     with torch.no_grad():
-        scores = prediction_of(model.predict(views, [sample])[0].to_dict())[0]
-        features = model.backbone(views[0]).mean((2, 3, 4)).unflatten(0, (3 if stated else 1, -1))
-        expected = model.cls_head.classify(features).mean(0)
-    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+        tested = model.predict(views, samples)
+        for video, sample in zip(views, tested):
+            features = model.backbone(video).mean((2, 3, 4)).unflatten(0, (3 if stated else 1, -1))
+            expected = model.cls_head.classify(features).mean(0)
+            scores = prediction_of(sample.to_dict())[0]
+            torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize('name', ['artnet_r18_d_lstm_kinetics', 'c2d_r50_lstm_kinetics'])

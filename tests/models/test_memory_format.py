@@ -106,6 +106,16 @@ def test_the_same_function_and_gradients_in_the_formats_that_the_log_tells(backb
         torch.testing.assert_close(ours, theirs)
 
 
+def test_no_process_waits_for_others_while_stages_are_timed(lines, monkeypatch):
+    net = nn.SyncBatchNorm.convert_sync_batchnorm(ARTNet(base_channels=4))
+    FastestFormat(net)
+    waits = []
+    monkeypatch.setattr(nn.SyncBatchNorm, 'forward', lambda norm, x: waits.append(norm) or x)
+    net(torch.randn(2, 3, 16, 32, 32))
+    assert len(lines) == 1
+    assert {*waits} == {m for m in net.modules() if isinstance(m, nn.SyncBatchNorm)}
+
+
 def test_timed_once_per_mode_and_shape_and_again_in_the_deploy_form(lines):
     net = ARTNet(arch='artnet_d', base_channels=4)
     FastestFormat(net)

@@ -374,7 +374,15 @@ def test_outputs_of_stages_are_those_of_the_stages():
     torch.testing.assert_close(outputs[1], net.stages[2](net.stages[1](outputs[0])))
     torch.testing.assert_close(outputs[2], torch.relu(net.norm(net.stages[3](outputs[1]))))
     net = ARTNet(base_channels=8, out_indices=[1])
-    assert net(x.repeat(2, 1, 1, 1, 1)).shape[1] == net.out_channels[0] == 16
+    out = net(x.repeat(2, 1, 1, 1, 1))
+    assert out.shape[1] == net.out_channels[0] == 16
+    out.sum().backward()  # what is not reached is not waited for
+    learn = {
+        name.split('.')[0] + name[6:9] for name, p in net.named_parameters() if p.requires_grad
+    }
+    assert all((p.grad is not None) == p.requires_grad for p in net.parameters())
+    assert {name for name in learn if name.startswith('stages')} == {'stages.0.', 'stages.1.'}
+    assert 'norm' not in {name.split('.')[0] for name in learn}
 
 
 @pytest.mark.parametrize('out_indices', [(), (4,), (0, -1)])

@@ -174,24 +174,33 @@ def test_a_published_checkpoint_keeps_weights_and_names_under_the_hash_of_its_fi
     assert all(torch.equal(same['state_dict'][k], w) for k, w in after['state_dict'].items())
     third = run_tool('predict.py', config, published.with_suffix('.safetensors'), *asked)
     assert answers(third.stdout) == first
-    card = (tmp_path / 'artnet_toy.md').read_text()
+    card = published.with_suffix('.md').read_text()
+    assert not published.with_suffix('.py').exists()  # it came without a config
     assert published.name in card and '0. up\n1. down\n' in card
 
 
 def test_the_card_and_the_config_of_a_run_say_how_to_load_it(clips, tmp_path):
     cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path / 'run', 1)
-    cfg.merge_from_dict({'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1})
-    cfg.custom_hooks = []
+    cfg.merge_from_dict({'train_cfg.max_iters': 2, 'train_cfg.val_interval': 1})
+    cfg.custom_hooks = [dict(type='RestartHook')]
     Runner.from_cfg(cfg).train()
     zoo = tmp_path / 'zoo'
-    run_tool('publish_checkpoint.py', tmp_path / 'run/iter_1.pth', 'mine', '--out-dir', zoo)
-    card = (zoo / 'mine.md').read_text()
+    zoo.mkdir()
+    for own in ('mine.py', 'mine.md'):
+        (zoo / own).write_text('of the user')
+    run_tool('publish_checkpoint.py', tmp_path / 'run/iter_2.pth', 'mine', '--out-dir', zoo)
+    assert {(zoo / own).read_text() for own in ('mine.py', 'mine.md')} == {'of the user'}
+    (published,) = zoo.glob('*.pth')
+    card = published.with_suffix('.md').read_text()
     assert '| network | arch=artnet_d, base_channels=8, depth=18, max_response=10' in card
-    assert '| iterations | 1 |' in card
-    top1 = re.search(r'top-1 ([\d.]+)%, top-5 [\d.]+%', card)[1]
+    assert '| iterations | 2 |' in card
+    # of the iteration before, unless the last validation was the best
+    iteration, top1 = re.search(r'at iteration (\d), .* top-1 ([\d.]+)%, top-5', card).groups()
     log = (tmp_path / 'run').rglob('scalars.json')
     seen = [json.loads(line) for path in log for line in path.read_text().splitlines()]
-    assert float(top1) == pytest.approx(100 * seen[-1]['acc/top1'], abs=0.06)
+    seen = {record['step']: record['acc/top1'] for record in seen if 'acc/top1' in record}
+    assert iteration == ('2' if seen[2] > seen[1] else '1')
+    assert float(top1) == pytest.approx(100 * seen[int(iteration)], abs=0.06)
     code = card.split('```python\n')[1].split('```')[0]
     (zoo / 'load.py').write_text(f'{code}print(type(model).__name__)\n')
     env = {**os.environ, 'PYTHONPATH': str(ROOT)}

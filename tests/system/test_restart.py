@@ -12,12 +12,14 @@ from itertools import islice
 import pytest
 import torch
 from mmaction.registry import DATA_SAMPLERS, DATASETS
-from mmengine.fileio import get_file_backend
-from mmengine.logging import MMLogger
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub, MMLogger
 from torch.utils.data import Subset
 
 from artnet_mm.checkpoints import check_resumable, latest_checkpoint
 from artnet_mm.datasets.seeding import SeededIndex
+from artnet_mm.engine.restart import RestartHook
 
 ITERS = 8  # of the fixture's runs
 SEED = ('--seed', 3)
@@ -109,6 +111,28 @@ def test_two_processes_of_which_one_is_killed_go_on_alike_with_a_drawn_seed(trai
         mean = (ranks[0][name].double() + ranks[1][name]) / 2
         for saved in (averaged[name], trained[f'module.{name}']):
             torch.testing.assert_close(saved.double(), mean, rtol=1e-6, atol=0)
+
+
+def test_averages_of_buffers_are_those_of_all_processes(train_short, tmp_path):
+    two = dict(processes=2, hooks=['BufferEMAHook'])
+    train_short('whole', *SEED, **two)
+    (tmp_path / 'resumed').mkdir()
+    shutil.copy(tmp_path / 'whole/iter_4.pth', tmp_path / 'resumed')
+    train_short('resumed', '--resume', *SEED, **two)
+    whole, resumed = (
+        [record for record in scalars(tmp_path / run) if record['step'] > 4]
+        for run in ('whole', 'resumed')
+    )
+    assert whole == resumed and 'acc/nll' in whole[-1]  # which both processes validate
+
+
+def test_checkpoints_of_a_remote_folder_are_found_there():
+    hook = CheckpointHook(interval=1, save_best=None)
+    hook.out_dir, hook.file_backend = 's3://bucket/run', LocalBackend()
+    hub = MessageHub.get_instance('remote')
+    hub.update_info('last_ckpt', 's3://bucket/before/iter_4.pth')
+    RestartHook._find_checkpoints(hook, hub)
+    assert hook.last_ckpt == hub.get_info('last_ckpt') == 's3://bucket/run/iter_4.pth'
 
 
 def test_another_batch_and_number_of_processes_go_on_at_the_first_unseen_sample(

@@ -102,6 +102,10 @@ def test_three_splits_are_trained_and_tested_once_and_their_mean_is_in_the_repor
     assert '$ tools/' not in again
     assert again[again.rindex('┏') :] == table
 
+    refused = run_tool(*command, 'model.cls_head.dropout_ratio=0.1', check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f'error: {work_dir} was made with ')
+
     run_tool('report.py', tmp_path, '--out-dir', tmp_path)
     report = (tmp_path / 'report.md').read_text()
     (row,) = (line for line in report.splitlines() if '93.5' in line)

@@ -97,11 +97,14 @@ def write_per_class(figures: list[ClassFigures], out: Path) -> None:
 
 
 def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
-    """Frames of the first video of each class, with the three best answers."""
+    """Frames of the first video file of each class, with the three best answers."""
     first: dict[int, tuple] = {}
     for result in results:
         scores, label = prediction_of(result)
-        first.setdefault(label, (label, scores, result['filename']))
+        if 'filename' in result and scores.isfinite().all():
+            first.setdefault(label, (label, scores, result['filename']))
+    if not first:
+        return print(f'{out.name} is not written: the dump names no files of videos')
     shown = [first[label] for label in sorted(first)][:rows]
     figure, grid = plt.subplots(
         len(shown),
@@ -133,8 +136,10 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
 def main(args: argparse.Namespace) -> None:
     out_dir = args.out_dir or args.dump.parent
     try:
-        results = read_dump(args.dump)
-        scores, labels = zip(*map(prediction_of, results))
+        results = [result for result in read_dump(args.dump) if prediction_of(result)[1] >= 0]
+        if not results:
+            raise ValueError(f'{args.dump} has no labels')
+        scores, labels = map(list, zip(*map(prediction_of, results)))
         num_classes = len(scores[0])
         classes = [f'class {label}' for label in range(num_classes)]
         if args.classes:
@@ -144,8 +149,10 @@ def main(args: argparse.Namespace) -> None:
         out_dir.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
-    draw_confusion(torch.stack(scores), torch.tensor(labels), classes, out_dir / 'confusion.png')
-    figures = per_class(torch.stack(scores).numpy(), np.array(labels), classes)
+    said, truth = torch.stack(scores), torch.tensor(labels)
+    read = said.isfinite().all(1)  # of what could not be read, nothing is said
+    draw_confusion(said[read], truth[read], classes, out_dir / 'confusion.png')
+    figures = per_class(said.numpy(), truth.numpy(), classes)
     draw_per_class(figures, out_dir / 'per_class.png')
     write_per_class(figures, out_dir / 'per_class.csv')
     Console().print(Markdown(confused(figures)))
