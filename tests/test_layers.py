@@ -1,4 +1,4 @@
-"""Rooms of the package: lower ones never import higher ones, and nothing imports the tools."""
+"""Parts of the package: lower ones never import higher ones, and nothing imports the tools."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ from .helpers import ROOT
 
 PACKAGE = ROOT / 'artnet_mm'
 LAYERS = [
-    {'version', 'files', 'views'},
+    {'version', 'files', 'pages', 'views'},
     {'compat', 'checkpoints', 'selections'},
     {'models', 'datasets'},
     {'evaluation', 'zoo'},
