@@ -49,15 +49,16 @@ from rich.markdown import Markdown
 
 def draw(ratios: dict[str, list[float]], rates: Rates) -> Figure:
     """Bars of the networks' ratios, and of the pipelines' rates."""
-    figure = Figure(figsize=(10, 4), layout='constrained')
+    figure = Figure(figsize=(12, 4), layout='constrained')
     left, right = figure.subplots(1, 2)
     labels = ['multiply-adds', 'training', 'inference', 'deployed', 'memory']
     shown = {name: values for name, values in ratios.items() if 'artnet' in name}
     for number, (name, values) in enumerate(shown.items()):
-        bars = left.bar(np.arange(5) + 0.4 * number - 0.2, values, width=0.38, label=name)
-        left.bar_label(bars, fmt='%.2f', fontsize=7)
+        width = 0.8 / len(shown)
+        bars = left.bar(np.arange(5) + width * number, values, width=0.95 * width, label=name)
+        left.bar_label(bars, fmt='%.2f', fontsize=6)
     left.axhline(1, color='gray', linewidth=0.8)
-    left.set_xticks(range(5), labels, fontsize=8)
+    left.set_xticks(np.arange(5) + 0.4 - 0.4 / len(shown), labels, fontsize=8)
     left.set_title('ARTNet-ResNet18 (d), C3D-ResNet18 = 1', fontsize=9, loc='left')
     left.set_ylim(0, 1.25 * max(map(max, shown.values())))
     left.legend(fontsize=8, ncols=2, loc='upper center', frameon=False)
@@ -69,7 +70,7 @@ def draw(ratios: dict[str, list[float]], rates: Rates) -> Figure:
     bars = right.bar(list(bars), list(bars.values()), color='tab:green', width=0.5)
     right.bar_label(bars, fmt='%.1f', fontsize=8)
     right.axhline(1, color='gray', linewidth=0.8)
-    right.tick_params(axis='x', labelsize=8)
+    right.tick_params(axis='x', labelsize=7)
     right.set_title('Data pipelines, stock on the original = 1', fontsize=9, loc='left')
     for axes in (left, right):
         axes.spines[['top', 'right']].set_visible(False)
