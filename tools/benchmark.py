@@ -53,12 +53,12 @@ def draw(ratios: dict[str, list[float]], rates: Rates) -> Figure:
     left, right = figure.subplots(1, 2)
     labels = ['multiply-adds', 'training', 'inference', 'deployed', 'memory']
     shown = {name: values for name, values in ratios.items() if 'artnet' in name}
+    width = 0.8 / len(shown)
     for number, (name, values) in enumerate(shown.items()):
-        width = 0.8 / len(shown)
         bars = left.bar(np.arange(5) + width * number, values, width=0.95 * width, label=name)
         left.bar_label(bars, fmt='%.2f', fontsize=6)
     left.axhline(1, color='gray', linewidth=0.8)
-    left.set_xticks(np.arange(5) + 0.4 - 0.4 / len(shown), labels, fontsize=8)
+    left.set_xticks(np.arange(5) + 0.4 - width / 2, labels, fontsize=8)
     left.set_title('ARTNet-ResNet18 (d), C3D-ResNet18 = 1', fontsize=9, loc='left')
     left.set_ylim(0, 1.25 * max(map(max, shown.values())))
     left.legend(fontsize=8, ncols=2, loc='upper center', frameon=False)

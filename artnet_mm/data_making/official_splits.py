@@ -17,10 +17,7 @@ from ..selections import OFFICIAL_SPLITS
 ListsByName = dict[str, list[ListLine]]
 Annotations = tuple[ListsByName, list[str]]  # and the names of the classes, by label
 
-EXTENSIONS = {
-    *('.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4'),
-    *('.mpeg', '.mpg', '.ogv', '.ts', '.webm', '.wmv'),
-}
+EXTENSIONS = set('.avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .ts .webm .wmv'.split())
 KINETICS_PARTS = {'train': 'train', 'val': 'val[a-z]*', 'test': 'test'}
 
 

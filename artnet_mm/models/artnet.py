@@ -222,8 +222,8 @@ class ARTNet(nn.Module):
         """
         outputs = []
         x = self.stem(x)
-        for stage, _ in zip(self.stages, range(max(self.out_indices) + 1)):
-            x = stage(x)
+        for index in range(max(self.out_indices) + 1):
+            x = self.stages[index](x)
             outputs.append(x)
         if len(outputs) == len(self.stages):
             outputs[-1] = F.relu(self.norm(x), inplace=True)

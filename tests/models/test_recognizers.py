@@ -1,4 +1,4 @@
-"""What ClipRecognizer2D gives its network: images, and stacks of flow frames."""
+"""What recognizers give their networks, images and stacks of flow frames, and ask of them."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from artnet_mm.models import ARTNet, ClipPreprocessor
+from artnet_mm.models import ClipPreprocessor
 
 from ..helpers import ROOT
 
@@ -20,7 +20,7 @@ class Keep(nn.Module):
 
 
 MODELS.register_module(name='KeepImages', module=Keep, force=True)
-MODELS.register_module(name='Half', module=nn.Identity, force=True)
+MODELS.register_module(name='Neck', module=nn.Identity, force=True)
 
 
 def test_a_head_behind_a_neck_reads_the_channels_of_the_neck():
@@ -28,15 +28,7 @@ def test_a_head_behind_a_neck_reads_the_channels_of_the_neck():
     cfg.cls_head.in_channels = 4
     with pytest.raises(ValueError, match='in_channels is 4, but the backbone gives 64'):
         MODELS.build(cfg)
-    assert MODELS.build({**cfg, 'neck': dict(type='Half')}).with_neck
-
-
-def test_the_compiler_chooses_what_is_computed_again():
-    torch.manual_seed(0)
-    net = ARTNet(base_channels=4, max_response=3, with_cp=True).double()
-    clips = torch.randn(2, 3, 4, 16, 16).double()
-    compiled = torch.compile(net, backend='aot_eager')
-    torch.testing.assert_close(compiled(clips), net(clips))
+    assert MODELS.build({**cfg, 'neck': dict(type='Neck')}).with_neck
 
 
 def recognizer():
