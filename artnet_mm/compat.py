@@ -3,6 +3,7 @@
 Every function names where the gap is reported and when it can go.
 """
 
+import copy
 import importlib.metadata
 import importlib.util
 import os
@@ -181,6 +182,16 @@ def format_config_once() -> None:
         return formatted(text, (tuple(style_config.items()), tuple(others.items())))
 
     config.FormatCode = FormatCode
+
+
+def unformatted_copy(cfg):
+    """Deep copy of a config whose text is not laid out by yapf, which takes a second and more.
+
+    A Config is told so when it is made, and not later. Goes when it can be, or needs no yapf.
+    """
+    from mmengine.config import Config
+
+    return Config(copy.deepcopy(cfg._cfg_dict), format_python_code=False)
 
 
 def keep_video_steps_in_inferencer() -> None:

@@ -19,12 +19,12 @@ LAYERS = [
     {'inference'},
     {'study', 'benchmark'},
 ]
-HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 NEED_TORCH_ALONE = ['units', 'blocks', 'artnet', 'square_pool', 'fused', 'deploy']
 FILES = sorted(PACKAGE.rglob('*.py'))
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
 
 
@@ -42,21 +42,22 @@ def imported(path: Path) -> list[str]:
     return names
 
 
-def test_every_room_has_its_place():
-    assert {room_of(path) for path in FILES} - {'__init__'} == HEIGHT.keys()
+def test_every_package_has_its_place():
+    assert {package_of(path) for path in FILES} - {'__init__'} == HEIGHT.keys()
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_none_above_it(path):
+def test_a_package_imports_none_above_it(path):
     names = imported(path)
     assert not [name for name in names if name.split('.')[0] in ('tools', 'tests')]
-    if room_of(path) == '__init__':
+    if package_of(path) == '__init__':
         return
-    rooms = {name.split('.')[1] for name in names if name.startswith('artnet_mm.')}
-    assert rooms <= HEIGHT.keys(), 'what the package itself defines is for its users'
-    above = {room for room in rooms if HEIGHT[room] > HEIGHT[room_of(path)]}
-    beside = {r for r in rooms if HEIGHT[r] == HEIGHT[room_of(path)] and r != room_of(path)}
-    if HEIGHT[room_of(path)] < 2:  # files of one layer may use one another
+    used = {name.split('.')[1] for name in names if name.startswith('artnet_mm.')}
+    assert used <= HEIGHT.keys(), 'what the package itself defines is for its users'
+    own = package_of(path)
+    above = {name for name in used if HEIGHT[name] > HEIGHT[own]}
+    beside = {name for name in used if HEIGHT[name] == HEIGHT[own] and name != own}
+    if HEIGHT[own] < 2:  # files of one layer may use one another
         beside = set()
     assert not above | beside
 

@@ -54,15 +54,18 @@ def run(script: str, split: str, *arguments: object) -> None:
         raise SystemExit(f'error: tools/{script} failed on split {split}; the same command resumes')
 
 
-def keep_settings(work_dir: Path, args: argparse.Namespace, trained: bool) -> None:
-    """Keep what the splits are trained and tested with.
+def require_same_settings(work_dir: Path, args: argparse.Namespace, trained: bool) -> None:
+    """Refuse other settings than those that splits were trained with, and keep these.
 
     Raises:
         SystemExit: If some are trained already, with other settings.
     """
     path = work_dir / 'settings.json'
     settings = dict(
-        config=Path(args.config).stem, frames=args.frames, cfg_options=sorted(args.cfg_options)
+        config=Path(args.config).stem,
+        frames=args.frames,
+        amp=args.amp,
+        cfg_options=sorted(args.cfg_options),
     )
     kept = json.loads(path.read_text(encoding='utf-8')) if path.exists() else settings
     if trained and kept != settings:
@@ -88,7 +91,7 @@ def main(args: argparse.Namespace) -> None:
     folders = {split: work_dir / f'split{split}' for split in splits}
     weights = {split: folder / f'iter_{iterations}.pth' for split, folder in folders.items()}
     untrained = [split for split in splits if not weights[split].exists()]
-    keep_settings(work_dir, args, len(untrained) < len(splits))
+    require_same_settings(work_dir, args, len(untrained) < len(splits))
     for split in untrained:  # what cannot work is said before hours of work
         run('train.py', split, args.config, '--check', '--resume', *places(split))
     for split in untrained:

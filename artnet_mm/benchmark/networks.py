@@ -101,32 +101,32 @@ def networks(clips: int, rounds: int, amp: bool) -> tuple[str, dict[str, list[fl
     names = {'c3d': 'c3d_r18', 'relation_d': 'relation_r18_d', 'artnet_d': 'artnet_r18_d'}
     flops = {e['Name']: e['Metadata']['FLOPs'] for e in read_catalogue() if 'Metadata' in e}
     flops = {arch: flops[f'{name}_kinetics'] for arch, name in names.items()}
-    rows, profiles, drawn = [], [], {}
-    for layout, memory_format in FORMATS.items():
-        models = {arch: build(arch, memory_format) for arch in NETWORKS}
-        steps = {arch: train_step(model, clips, amp) for arch, model in models.items()}
-        train = alternate(steps, rounds)
-        double = {arch: train_step(model, 2 * clips, amp) for arch, model in models.items()}
-        peak = {a: (peak_memory(double[a]) - peak_memory(steps[a])) / clips for a in NETWORKS}
-        for arch in NETWORKS:
-            shares = trace(steps[arch])[1]
-            cells = [f'{1000 * median(train[arch]) * share:.0f}' for share in shares.values()]
-            profiles.append([f'{arch}, {layout}', *cells])
-        plain = alternate({a: inference(models[a], clips, amp) for a in NETWORKS}, rounds)
-        for model in models.values():
-            switch_to_deploy(model)
-        folded = alternate({a: inference(models[a], clips, amp) for a in NETWORKS}, rounds)
-        for arch in NETWORKS:
-            ratios = [
-                f'{flops[arch] / flops["c3d"]:.3f}',
-                ratio(train, arch, 'c3d'),
-                ratio(plain, arch, 'c3d'),
-                ratio(folded, arch, 'c3d'),
-                f'{peak[arch] / peak["c3d"]:.2f}',
-            ]
-            drawn[f'{arch}, {layout}'] = list(map(float, ratios))
-            speed = [f'{clips / median(s[arch]):.2f}' for s in (train, plain, folded)]
-            rows.append([f'{arch}, {layout}', *ratios, *speed, f'{peak[arch] / 2**20:.0f}'])
+    models = {(a, layout): build(a, form) for layout, form in FORMATS.items() for a in NETWORKS}
+    steps = {key: train_step(model, clips, amp) for key, model in models.items()}
+    train = alternate(steps, rounds)
+    peak, profiles = {}, []
+    for (arch, layout), step in steps.items():
+        double = train_step(models[arch, layout], 2 * clips, amp)
+        peak[arch, layout] = (peak_memory(double) - peak_memory(step)) / clips
+        time = 1000 * median(train[arch, layout])
+        cells = [f'{time * share:.0f}' for share in trace(step)[1].values()]
+        profiles.append([f'{arch}, {layout}', *cells])
+    answers = {key: inference(model, clips, amp) for key, model in models.items()}
+    plain = alternate(answers, rounds)
+    for model in models.values():
+        switch_to_deploy(model)
+    folded = alternate(answers, rounds)
+    rows, drawn = [], {}
+    for arch, layout in models:
+        name, this, base = f'{arch}, {layout}', (arch, layout), ('c3d', layout)
+        ratios = [
+            f'{flops[arch] / flops["c3d"]:.3f}',
+            *(ratio(seconds, this, base) for seconds in (train, plain, folded)),
+            f'{peak[this] / peak[base]:.2f}',
+        ]
+        drawn[name] = list(map(float, ratios))
+        speed = [f'{clips / median(seconds[this]):.2f}' for seconds in (train, plain, folded)]
+        rows.append([name, *ratios, *speed, f'{peak[this] / 2**20:.0f}'])
     columns = ['Multiply-adds', 'Training step', 'Inference', 'Deployed', 'Memory']
     rates = ['Clips/s trained', 'Clips/s inferred', 'Clips/s deployed', 'MB a clip']
     text = 'Ratios to `c3d`, then absolute figures; memory is what a further clip adds to the peak '

@@ -26,5 +26,5 @@ def alternate(actions: Mapping[Any, Callable], rounds: int) -> dict[Any, list[fl
     return seconds
 
 
-def ratio(seconds: dict[str, list[float]], name: str, base: str) -> str:
+def ratio(seconds: Mapping[Any, list[float]], name: Any, base: Any) -> str:
     return f'{median(a / b for a, b in zip(seconds[name], seconds[base])):.2f}'

@@ -5,7 +5,6 @@ samples of the others, in a work dir that is thrown away, without compilation, a
 without visualizers but the local one.
 """
 
-import copy
 import gc
 import os
 import shutil
@@ -18,6 +17,7 @@ from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from ..compat import unformatted_copy
 from .config import NUM_READ, can_be_shortened, leaves, take_one_clip
 from .findings import CheckedRun, Doubtful, check
 
@@ -55,7 +55,7 @@ class _Nowhere(LocalBackend):
 
 def _reduced(run: CheckedRun) -> Config:
     """Config of the trial run."""
-    cfg = Config(copy.deepcopy(run.cfg._cfg_dict), format_python_code=False)  # yapf is slow
+    cfg = unformatted_copy(run.cfg)
     for key in run.loaders:
         # Persistent workers that end with a cycle of garbage take 5 s each to do so.
         cfg[key].persistent_workers = False

@@ -15,7 +15,6 @@ Every run goes through MMEngine's Runner on one CPU thread. Its result is a line
 ``<results>/<config>.jsonl`` as soon as it is there; no run is done twice.
 """
 
-import copy
 import hashlib
 import json
 import tempfile
@@ -31,6 +30,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..checks import check_config
+from ..compat import unformatted_copy
 from ..data_making.motion_clips import write_dataset
 from ..data_making.processes import console, process_all
 from ..evaluation.cost import count
@@ -82,7 +82,7 @@ class Study:
 
     def config_of(self, run: Run) -> Config:
         """The ordinary config that a run trains."""
-        cfg = Config(copy.deepcopy(self._cfg._cfg_dict), format_python_code=False)  # yapf is slow
+        cfg = unformatted_copy(self._cfg)
         settings = cfg.pop('study')
         row = settings['rows'][run.row]
         row.pop('paper', None)

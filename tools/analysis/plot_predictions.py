@@ -96,13 +96,16 @@ def write_per_class(figures: list[ClassFigures], out: Path) -> None:
         csv.writer(file).writerows([ClassFigures._fields, *figures])
 
 
-def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
-    """Frames of the first video file of each class, with the three best answers."""
+def draw_clips(answers: list, classes: list, rows: int, out: Path) -> None:
+    """Frames of the first video file of each class, with the three best answers.
+
+    Args:
+        answers (list): (scores, label, file or None) of each video.
+    """
     first: dict[int, tuple] = {}
-    for result in results:
-        scores, label = prediction_of(result)
-        if 'filename' in result and scores.isfinite().all():
-            first.setdefault(label, (label, scores, result['filename']))
+    for scores, label, filename in answers:
+        if filename and scores.isfinite().all():
+            first.setdefault(label, (scores, label, filename))
     if not first:
         return print(f'{out.name} is not written: the dump names no files of videos')
     shown = [first[label] for label in sorted(first)][:rows]
@@ -113,7 +116,7 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
         squeeze=False,
         layout='constrained',
     )
-    for axes, (label, scores, filename) in zip(grid, shown):
+    for axes, (scores, label, filename) in zip(grid, shown):
         video = Video(filename)
         frames = np.linspace(0, len(video) - 1, FRAMES).astype(int)
         for axis, frame in zip(axes, video.frames(frames)):
@@ -136,10 +139,11 @@ def draw_clips(results: list, classes: list, rows: int, out: Path) -> None:
 def main(args: argparse.Namespace) -> None:
     out_dir = args.out_dir or args.dump.parent
     try:
-        results = [result for result in read_dump(args.dump) if prediction_of(result)[1] >= 0]
-        if not results:
+        answers = [(*prediction_of(r), r.get('filename')) for r in read_dump(args.dump)]
+        answers = [answer for answer in answers if answer[1] >= 0]
+        if not answers:
             raise ValueError(f'{args.dump} has no labels')
-        scores, labels = map(list, zip(*map(prediction_of, results)))
+        scores, labels, _ = map(list, zip(*answers))
         num_classes = len(scores[0])
         classes = [f'class {label}' for label in range(num_classes)]
         if args.classes:
@@ -156,7 +160,7 @@ def main(args: argparse.Namespace) -> None:
     draw_per_class(figures, out_dir / 'per_class.png')
     write_per_class(figures, out_dir / 'per_class.csv')
     Console().print(Markdown(confused(figures)))
-    draw_clips(results, classes, args.rows, out_dir / 'clips.png')
+    draw_clips(answers, classes, args.rows, out_dir / 'clips.png')
 
 
 if __name__ == '__main__':
