@@ -118,6 +118,11 @@ def _statistic_of_history(owner: object, name: str):
     raise ValueError(f'refused getattr({owner!r}, {name!r}) in a checkpoint')
 
 
+def seconds_to_wait(cfg) -> float:
+    """How long the processes of a run wait for one another, by its config or PyTorch's default."""
+    return ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout', 1800)
+
+
 def init_cpu_distributed(cfg) -> None:
     """Let ``launcher='pytorch'`` run on a machine without CUDA.
 
@@ -131,12 +136,11 @@ def init_cpu_distributed(cfg) -> None:
     if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
     if not torch.distributed.is_initialized():
-        seconds = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout', 1800)
         torch.distributed.init_process_group(
             'gloo',
             rank=int(os.environ['RANK']),
             world_size=int(os.environ['WORLD_SIZE']),
-            timeout=timedelta(seconds=seconds),
+            timeout=timedelta(seconds=seconds_to_wait(cfg)),
         )
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}

@@ -2,7 +2,8 @@
 
 A config offers ``selections = dict(split={'1': overrides, ...}, frames=overrides)``, the
 latter for folders of images; as it stands it is of the first split and of videos. Views of any size
-and clips of any length can be had of every config whose network takes them.
+and clips of any length can be had of every config whose network takes them, and whose steps name
+their sizes: those of the toy network do not.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

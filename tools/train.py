@@ -51,6 +51,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if cfg.get('resume') and not cfg.get('load_from'):  # MMEngine's words for --resume
+        args.resume = args.resume or 'auto'
     if args.resume:
         try:
             if args.resume == 'auto':
@@ -64,6 +66,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         # As without --resume then, from its own load_from.
         cfg.resume, cfg.load_from = bool(last), str(last or '') or cfg.get('load_from')
     if args.auto_scale_lr:
+        if not cfg.get('auto_scale_lr'):
+            raise SystemExit('error: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
     if args.seed is not None or args.deterministic:
         given = dict(seed=args.seed, deterministic=args.deterministic or None)
@@ -74,7 +78,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def main(args: argparse.Namespace) -> None:
     cfg = merge_args(load_config(args), args)
-    if not cfg.get('resume') and Path(cfg.work_dir, 'last_checkpoint').is_file():
+    names = ('last_checkpoint', 'iter_*.pth', 'epoch_*.pth', 'best_*.pth')
+    there = [path for name in names for path in Path(cfg.work_dir).glob(name)]
+    if not (cfg.get('resume') or args.resume) and there:
         raise SystemExit(
             f'error: {cfg.work_dir} has the checkpoints of another run: --resume goes on with it, '
             'another --work-dir keeps it, and removing that folder starts anew'

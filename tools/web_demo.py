@@ -17,17 +17,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', nargs='?', default=str(TOY), help='config file')
-    parser.add_argument(
-        'checkpoint', nargs='?', default='artnet://artnet_r18_d_toy', help='file, URL or name'
-    )
+    parser.add_argument('config', nargs='?', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='file, URL or name')
     parser.add_argument('--port', type=int, help='default: the first free one from 7860 on')
     parser.add_argument('--max-seconds', type=float, default=60, help='default: %(default)s')
     parser.add_argument('--max-megabytes', type=float, default=50, help='default: %(default)s')
     add_recognizer_options(parser)
     args = parser.parse_args()
-    if args.config != str(TOY) and args.checkpoint == 'artnet://artnet_r18_d_toy':
+    if args.config and not args.checkpoint:
         parser.error('CONFIG and CHECKPOINT go together')
+    args.config, args.checkpoint = args.config or TOY, args.checkpoint or f'artnet://{TOY.stem}'
     if args.max_seconds <= 0 or args.max_megabytes <= 0:
         parser.error('--max-seconds and --max-megabytes are above 0')
     return args

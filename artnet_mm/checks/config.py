@@ -233,7 +233,9 @@ def samples(run: CheckedRun, key: str) -> str:
     indices = np.unique(np.linspace(0, len(dataset) - 1, NUM_READ).astype(int)).tolist()
     run.samples[key] = [dataset[index] for index in indices]
     wrapped = parts[0][0] != key
-    run.indices[key] = list(range(NUM_READ)) if wrapped else indices
+    lists = lists_in(dataset, BaseDataset)
+    first_ones = [list(range(min(NUM_READ, len(part)))) for part in lists]
+    run.indices[key] = first_ones if wrapped else [indices]
     first, number = run.samples[key][0], len(run.samples[key])
     shapes = ', '.join(' x '.join(map(str, value.shape)) for value in arrays(first))
     message = f'{len(dataset)} samples, of which {number} were read: {shapes}'
@@ -257,6 +259,8 @@ def shared_memory(run: CheckedRun, key: str) -> str:
     size = max(sum(value.nbytes for value in arrays(s)) for s in run.samples[key])
     processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     needed = size * loader.get('batch_size', 1) * batches * processes
+    if not osp.isdir(SHARED_MEMORY):
+        return f'there is no {SHARED_MEMORY} that could be too small'
     free = shutil.disk_usage(SHARED_MEMORY).free
     message = f'{needed / 1e6:.0f} MB needed in {SHARED_MEMORY}, {free / 1e6:.0f} MB free'
     if needed > free:

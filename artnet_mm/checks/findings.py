@@ -57,8 +57,8 @@ class CheckedRun:
     loaders: list[str]
     samples: dict[str, list[dict]] = field(default_factory=dict)
     """A few samples of each data loader's data set."""
-    indices: dict[str, list[int]] = field(default_factory=dict)
-    """Places of these samples in the lists."""
+    indices: dict[str, list[list[int]]] = field(default_factory=dict)
+    """Places of a few samples in each list of a data loader."""
     scratch: str = ''
     """Folder for the checks, which is thrown away."""
     runner: 'Runner | None' = None

@@ -64,8 +64,8 @@ def _reduced(run: CheckedRun) -> Config:
             if not run.cuda:
                 cfg[key].batch_size = min(cfg[key].batch_size, NUM_READ)
         elif can_be_shortened(cfg[key].dataset):
-            for _, leaf in leaves(cfg[key].dataset, key):
-                leaf['indices'] = run.indices[key]
+            for (_, leaf), indices in zip(leaves(cfg[key].dataset, key), run.indices[key]):
+                leaf['indices'] = indices
         else:
             run.left_out.add(key)
             cfg[key] = cfg[f'{name}_cfg'] = cfg[f'{name}_evaluator'] = None
@@ -161,6 +161,11 @@ def checkpoints(run: CheckedRun) -> str:
     get_file_backend(str(folder), backend_args=hook.get('backend_args'))  # was replaced so far
     if out_dir := hook.get('out_dir'):
         if '://' in str(out_dir):
+            if (hook.get('backend_args') or {}).get('backend') == 'whole_files':
+                raise ValueError(
+                    f'default_hooks.checkpoint.out_dir is {out_dir}, and its backend_args name '
+                    'the backend of local files: set default_hooks.checkpoint.backend_args=None'
+                )
             raise Doubtful(f'{out_dir} is no local folder: its room is not known')
         folder = place = Path(out_dir, folder.name)
     while not place.exists():

@@ -7,7 +7,7 @@ from contextlib import suppress
 from mmaction.datasets import BaseActionDataset, RawframeDataset, VideoDataset
 from mmaction.registry import DATASETS
 from mmengine.dataset import Compose
-from mmengine.fileio import exists
+from mmengine.fileio import get_file_backend
 
 from .broken import BrokenSamples
 from .lists import ListLine, read_classes, read_list
@@ -83,7 +83,8 @@ class ClipDataset(BaseActionDataset):
             labeled=not self.test_mode,
         )
         names = osp.join(osp.dirname(self.ann_file), 'classes.txt')
-        if 'classes' not in self._metainfo and exists(names):
+        storage = get_file_backend(names)  # that of http cannot say what exists
+        if 'classes' not in self._metainfo and hasattr(storage, 'exists') and storage.exists(names):
             classes = read_classes(names)
             if len(classes) != self.num_classes:
                 raise ValueError(
@@ -139,12 +140,11 @@ class ClipDataset(BaseActionDataset):
 
     def _stand_in_for(self, info: dict) -> dict:
         """A sample of the first video that can be read, under the names of another."""
-        for index in range(len(self)):
-            if self._stand_in:
-                break
+        for index in range(len(self)) if self._stand_in is None else ():
             with suppress(Exception):
                 self._stand_in = call_within(self.timeout, super().prepare_data, index)
-        else:
+                break
+        if self._stand_in is None:
             raise RuntimeError(f'{info["problem"]}; nor can any other video of {self.ann_file}')
         sample = dict(self._stand_in)
         sample['data_samples'] = named = sample['data_samples'].clone()

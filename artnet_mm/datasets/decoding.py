@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.fileio import get
 
 from .backends import BACKENDS
+from .packets import with_ending
 from .pictures import resize_all
 from .transforms import StackFlow
 from .video import Video
@@ -49,7 +50,7 @@ class ClipVideoInit(BaseTransform):
         """
         if 'frame_dir' in results:
             return results
-        name = results['filename']
+        name = with_ending(results['filename'])
         content = get(name, self._storage) if self._storage else None
         results['video_reader'] = video = Video(name, content, self.backend)
         results['total_frames'] = len(video)

@@ -70,6 +70,11 @@ def _opened(path: str, source: Any, **kwargs: Any) -> Any:
         raise ValueError(f'{path} cannot be opened as a video: {reason}; {REMEDY}') from None
 
 
+def with_ending(path: str) -> str:
+    """Path of a video: without an ending that of an MP4, as for ``DecordInit``."""
+    return path if os.path.splitext(path)[1] else f'{path}.mp4'
+
+
 class FrameIndex:
     """The frames of a file's best video stream, each from as few packets as give it.
 
@@ -90,7 +95,7 @@ class FrameIndex:
     """
 
     def __init__(self, path: str, content: bytes | None) -> None:
-        self.path = path if os.path.splitext(path)[1] else f'{path}.mp4'
+        self.path = with_ending(path)
         self._content, self.damaged, self._readings = content, set[int](), 0
         self._container, self._stream = self._open()
         self.container: str = self._container.format.name

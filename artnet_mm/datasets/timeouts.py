@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent import futures
 from typing import Any
 
 _thread = threading.local()
@@ -18,7 +18,7 @@ def call_within(seconds: float, function: Callable, *args: object) -> Any:
     Raises:
         TimeoutError: If it takes longer than ``seconds``.
     """
-    future: Future = Future()
+    future: futures.Future = futures.Future()
 
     def run() -> None:
         _thread.limit, _thread.seconds = time.monotonic() + seconds, seconds
@@ -30,7 +30,7 @@ def call_within(seconds: float, function: Callable, *args: object) -> Any:
     threading.Thread(target=run, daemon=True).start()
     try:
         return future.result(timeout=seconds)
-    except TimeoutError:
+    except futures.TimeoutError:  # a class of its own in Python 3.10
         if future.done():  # its own, or done at the last moment
             return future.result()
         raise _over(seconds) from None

@@ -18,6 +18,8 @@ from ..selections import select
 
 # What gloo and NCCL say of a process that ended or hangs.
 _LOST = re.compile(r'gloo/gloo/|NCCL error|ProcessGroup|Connection closed by peer')
+OF_TEST_VIEWS = ('model.data_preprocessor', 'test_pipeline', 'test_dataloader.dataset.pipeline')
+"""What the options begin with on which the views of a test depend."""
 
 
 def parse_options(words: list[str]) -> dict:
@@ -57,6 +59,8 @@ def load_config(args: argparse.Namespace) -> Config:
         raise SystemExit(f'error: {error}') from None
     if options:
         cfg.merge_from_dict(options)
+    if others := [key for key in options if key.startswith(OF_TEST_VIEWS)]:
+        cfg.other_views = ', '.join(others)  # for tools/report.py
     cfg.launcher = getattr(args, 'launcher', 'none')
     words = [Path(args.config).stem, *filter(None, [cfg.get('variant')])]
     work_dir = Path('work_dirs', '_'.join(words))
@@ -105,7 +109,7 @@ def run_config(cfg: Config, method: str) -> bool:
     except RuntimeError as error:
         if not (torch.distributed.is_initialized() and _LOST.search(str(error))):
             raise
-        seconds = cfg.env_cfg.dist_cfg.get('timeout', 1800)
+        seconds = compat.seconds_to_wait(cfg)
         raise SystemExit(
             f'error: another process of this run ended, or did not answer for {seconds} s '
             f'(env_cfg.dist_cfg.timeout); what it printed before says why. {error}'

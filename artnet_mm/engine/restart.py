@@ -196,7 +196,10 @@ class WholeFileBackend(LocalBackend):
 
         Raises:
             OSError: If the file cannot be written; what was there before stays.
+            ValueError: If it is a remote one.
         """
+        if '://' in str(filepath):
+            raise ValueError(f'{filepath} is no local file, and whole_files writes no others')
         path = Path(filepath)
         try:
             with whole_file(path) as place:

@@ -15,7 +15,8 @@ from .checkpoint_guard import shortened
 class BatchSizeHook(Hook):
     """Say the effective batch and the rate in force, and where they are not the recipe's.
 
-    The recipe's batch is ``auto_scale_lr['base_batch_size']``.
+    The recipe's batch is ``auto_scale_lr['base_batch_size']``. Iterations are MMEngine's, of which
+    several make an update where gradients are accumulated.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -30,7 +31,9 @@ class BatchSizeHook(Hook):
         runner.logger.info(
             f'effective batch: {batch} samples = {runner.world_size} processes x {samples} x '
             + f'{repeats} clips of a video x ' * (repeats > 1)
-            + f'{steps} accumulated; rates: {", ".join(f"{rate:g}" for rate in rates)}'
+            + f'{steps} accumulated; rates: {", ".join(f"{rate:g}" for rate in rates)}; '
+            f'{runner.max_iters} iterations = {runner.max_iters // steps} updates by '
+            f'{runner.max_iters // steps * batch} samples'
         )
         scaling = runner.auto_scale_lr or {}
         fitting = scaling.get('base_batch_size', batch)
@@ -41,7 +44,8 @@ class BatchSizeHook(Hook):
                 f'the rate is one for batches of {fitting} samples, and nothing scales it to '
                 f'{batch}: set optim_wrapper.optimizer.lr, or for the batch '
                 'optim_wrapper.accumulative_counts or train_dataloader.batch_size; '
-                '--auto-scale-lr scales the rate where nothing is accumulated or repeated'
+                '--auto-scale-lr scales the rate where nothing is accumulated or repeated. All '
+                'that counts iterations stays as it is (docs/scaling.md)'
             )
 
 

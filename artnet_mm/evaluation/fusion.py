@@ -124,7 +124,10 @@ def fuse(
     differing = [v for v in videos if len({scores[v][1] for scores in streams.values()}) > 1]
     if differing:
         raise ValueError(f'the streams differ in the labels of {_listed(differing)}')
-    stacked = np.array([[scores[video][0] for video in videos] for scores in streams.values()])
+    # Of weight 0 there would be NaN where a stream could not read a video.
+    counted = [scores for scores, factor in zip(streams.values(), factors) if factor]
+    factors = factors[factors > 0]
+    stacked = np.array([[scores[video][0] for video in videos] for scores in counted])
     if of == 'probabilities':
         shares = (factors / factors.sum())[:, None, None]
         fused = logsumexp(log_softmax(stacked, axis=2), axis=0, b=shares)

@@ -136,8 +136,9 @@ class VideoAccuracy(AccMetric):
         scores[~finite] = 0
         scores[~finite, truth[~finite]] = -1
         metrics = super().calculate(list(scores), list(truth))
-        if scores.shape[1] <= 5:  # whatever is said is among the first five
-            metrics['top5'] = finite.mean()
+        for key, number in (('top1', 1), ('mean1', 1), ('top5', 5)):
+            if scores.shape[1] <= number:  # whatever is said is among the first
+                metrics[key] = finite.mean()
         metrics['avg'] = (metrics['top1'] + metrics['top5']) / 2
         log_probs = log_softmax(scores[finite], axis=1)[np.arange(finite.sum()), truth[finite]]
         metrics['nll'] = -log_probs.mean() if finite.any() else float('nan')

@@ -56,6 +56,7 @@ SECTIONS = {  # title, figures that the table has, remark
 }
 """What the catalogue calls tables: the paper's by number, and others."""
 VARIANT = re.compile('^variant = ', re.MULTILINE)
+OTHER_VIEWS = re.compile('^other_views = (.*)', re.MULTILINE)
 PART = '* On part of the videos: such figures compare with no others.'
 
 
@@ -137,7 +138,9 @@ def markdown(rows: Iterable[list[str]], columns: list[str]) -> str:
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 
 
-def find_dumps(work_dirs: Iterable[Path], names: Collection[str]) -> dict[tuple[str, str], Path]:
+def find_dumps(
+    work_dirs: Iterable[Path], names: Collection[str]
+) -> tuple[dict[tuple[str, str], Path], list[str]]:
     """Dumped scores of finished tests, wherever they lie in some folders.
 
     A work dir is one of an experiment by its own name, or by the config that
@@ -148,13 +151,15 @@ def find_dumps(work_dirs: Iterable[Path], names: Collection[str]) -> dict[tuple[
         names (Collection[str]): Of the experiments to look for.
 
     Returns:
-        dict: By experiment, and '', 'split1' to 'split3', or 'test'.
+        tuple[dict, list[str]]: By experiment, and '', 'split1' to 'split3', or 'test'; and
+        remarks: which are of other views than their config tests, and which are left out, as
+        their folder keeps the configs of two experiments, or as there are two of one.
 
     Raises:
         FileNotFoundError: If a folder does not exist.
-        ValueError: If there are two results of an experiment.
     """
-    found: dict[tuple[str, str], Path] = {}
+    every: dict[tuple[str, str], list[Path]] = {}
+    remarks = []
     for root in work_dirs:
         if not root.is_dir():
             raise FileNotFoundError(f'folder {root} does not exist')
@@ -164,14 +169,24 @@ def find_dumps(work_dirs: Iterable[Path], names: Collection[str]) -> dict[tuple[
                 kind = folder.name
             owner = folder.parent if kind and kind in folder.name else folder
             kept = sorted(folder.glob('*.py'))
-            variant = any(VARIANT.search(path.read_text(encoding='utf-8')) for path in kept)
-            candidates = (owner.name, *(path.stem for path in kept))
-            name = next((name for name in candidates if name in names), None)
-            if name is None or kind is None or variant:
+            owners = {name for name in (path.stem for path in kept) if name in names}
+            owners = {owner.name} if owner.name in names else owners
+            text = '\n'.join(path.read_text(encoding='utf-8') for path in kept)
+            if not owners or kind is None or VARIANT.search(text):
                 continue
-            if found.setdefault((name, kind), dump) != dump:
-                raise ValueError(f'{found[name, kind]} and {dump} are both of {name}: name one')
-    return found
+            if len(owners) > 1:
+                of = ' and '.join(sorted(owners))
+                remarks.append(f'{dump} is left out: its folder keeps the configs of {of}')
+                continue
+            if others := OTHER_VIEWS.search(text):
+                remarks.append(f'{dump} is of other views than its config tests: {others[1]}')
+            if dump not in (dumps := every.setdefault((owners.pop(), kind), [])):
+                dumps.append(dump)
+    for (name, _), dumps in every.items():
+        if len(dumps) > 1:
+            of = ' and '.join(map(str, dumps))
+            remarks.append(f'{name} is left out: {of} are both of it; name one work dir')
+    return {key: dumps[0] for key, dumps in every.items() if len(dumps) == 1}, remarks
 
 
 def list_hash(scores: Iterable[Scores]) -> str:
@@ -202,7 +217,7 @@ def measure(experiment: dict, found: Mapping[tuple[str, str], Path]) -> dict:
 
     Args:
         experiment (dict): Of :func:`read_catalogue`.
-        found (dict): Dumps, of :func:`find_dumps`.
+        found (dict): The dumps of :func:`find_dumps`.
 
     Returns:
         dict: Percentages by the catalogue's names; in ``Videos`` how many of how many
@@ -244,14 +259,15 @@ def measure(experiment: dict, found: Mapping[tuple[str, str], Path]) -> dict:
     return metrics
 
 
-def measured_sections(work_dirs: Iterable[Path]) -> list[Section]:
-    """The tables with what was measured in ``work_dirs``; the demo only where it was."""
+def measured_sections(work_dirs: Iterable[Path]) -> tuple[list[Section], list[str]]:
+    """The tables with what was measured in ``work_dirs``, the demo only where it was; and remarks
+    on what is in none."""
     experiments = read_catalogue()
-    found = find_dumps(work_dirs, {e['Name'] for e in experiments if 'Name' in e})
+    found, remarks = find_dumps(work_dirs, {e['Name'] for e in experiments if 'Name' in e})
     measured = [{**e, 'Measured': measure(e, found)} for e in experiments]
     sections = sections_of(e for e in measured if e['Measured'] or e['Tables'] != ['Demo'])
     for number, section in enumerate(sections):
         if any(e['Measured'].get('Part') for e in section.experiments):
             remark = f'{section.remark} {PART}'.strip()
             sections[number] = section._replace(remark=remark)
-    return sections
+    return sections, remarks

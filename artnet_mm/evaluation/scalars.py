@@ -1,6 +1,7 @@
 """Scalars that a training run has logged."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -17,7 +18,10 @@ def read_scalars(work_dir: Path) -> list[dict]:
         FileNotFoundError: If the folder holds none.
     """
     files = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    records = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    records = []
+    for line in (line for file in files for line in file.read_text().splitlines()):
+        with suppress(ValueError):  # cut off with the machine, or by a full disk
+            records.append(json.loads(line))
     if not records:
         raise FileNotFoundError(f'no scalars.json of a training run under {work_dir}')
     kept = {(record['step'], 'loss' in record): record for record in records}

@@ -1,6 +1,7 @@
 """Features of videos: pooled per video or clip, or the maps of a layer."""
 
 import json
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
@@ -157,6 +158,11 @@ def digest_of(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def gpu_of(process: int, gpus: int) -> str | None:
+    """The GPU that a process takes by its id, which count up as workers start; None of none."""
+    return f'cuda:{process % gpus}' if gpus else None
+
+
 @lru_cache(maxsize=1)
 def _extractor(
     config: str, checkpoint: str, device: str | None, deploy: bool, digest: str, what: str
@@ -165,6 +171,7 @@ def _extractor(
     torch.set_num_threads(1)  # there are several such processes
     arguments = json.loads(what)
     options = arguments.pop('options')
+    device = device or gpu_of(os.getpid(), torch.cuda.device_count())
     model, _ = load_recognizer(config, checkpoint, device, options)
     if digest_of(model) != digest:
         raise ValueError(f'{checkpoint} or {config} has changed since the run began')
@@ -187,7 +194,8 @@ def write_features(
 
     Args:
         video, result (Path): The video and the file.
-        config, checkpoint, device, deploy: As for :func:`load_recognizer`.
+        config, checkpoint, device, deploy: As for :func:`load_recognizer`, but that processes
+            take the GPUs in turn where no device is given.
         digest (str): Of the model, by :func:`digest_of`.
         what: Its ``options``, and arguments of :class:`FeatureExtractor`.
     """

@@ -1,7 +1,6 @@
 """Residual blocks of ARTNet: pre-activation, of two convolutions or as bottlenecks."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -13,17 +12,23 @@ from .deploy import fold
 from .units import Norm, build_norm
 
 
-@contextmanager
-def _keep_statistics(module: nn.Module) -> Iterator[None]:
-    """Let BN layers move copies of their running statistics."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    kept = [(norm, name, b) for norm in norms for name, b in norm.named_buffers(recurse=False)]
-    try:
-        for norm, name, buffer in kept:
+class _KeptStatistics:
+    """Context in which BN layers move copies of their running statistics; for any number of times.
+
+    A graph can be gone through backward more than once.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+
+    def __enter__(self) -> None:
+        norms = self._norms
+        self._kept = [(n, name, b) for n in norms for name, b in n.named_buffers(recurse=False)]
+        for norm, name, buffer in self._kept:
             setattr(norm, name, buffer.clone())
-        yield
-    finally:
-        for norm, name, buffer in kept:
+
+    def __exit__(self, *error: object) -> None:
+        for norm, name, buffer in self._kept:
             setattr(norm, name, buffer)
 
 
@@ -107,7 +112,7 @@ class PreActBlock(nn.Module):
         """(N, C_in, T, H, W) -> (N, C, T / stride, H / stride, W / stride)."""
         if not (self.with_cp and x.requires_grad) or torch.compiler.is_compiling():
             return self._forward(x)
-        contexts = nullcontext(), _keep_statistics(self)
+        contexts = nullcontext(), _KeptStatistics(self)
         return checkpoint(self._forward, x, use_reentrant=False, context_fn=lambda: contexts)
 
     def _forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from .loading import take_form
 from .memory_format import FastestFormat
 from .preprocessor import Views
+from .tsn_clip_head import TSNClipHead
 
 MEMORY_FORMATS = ('contiguous', 'channels_last', 'auto')
 
@@ -96,6 +97,11 @@ class ClipRecognizer3D(_Chunked, Recognizer3D):
         # Stock backbones do not say; a neck gives channels of its own.
         given = None if self.with_neck else getattr(self.backbone, 'out_channels', None)
         expected = self.cls_head.in_channels if self.with_cls_head else None
+        if given and len(given) > 1 and isinstance(getattr(self, 'cls_head', None), TSNClipHead):
+            raise ValueError(
+                f'model.backbone gives {len(given)} outputs (out_indices), and TSNClipHead takes '
+                'one: put a neck between them that joins them'
+            )
         if given and expected not in (None, given[-1]):
             raise ValueError(
                 f'model.cls_head.in_channels is {expected}, but the backbone gives {given[-1]}'

@@ -91,6 +91,11 @@ def test_a_run_that_can_start_is_fine_and_writes_nothing(findings, tmp_path):
         ({'default_hooks.checkpoint.max_keep_ckpts': 10**8}, 'checkpoints', 'keep fewer'),
         ({'default_hooks.checkpoint.backend_args.backend': 'none'}, 'checkpoints', 'none'),
         (
+            {'default_hooks.checkpoint.out_dir': 's3://bucket/runs'},
+            'checkpoints',
+            'set default_hooks.checkpoint.backend_args=None',
+        ),
+        (
             {
                 'default_hooks.checkpoint.max_keep_ckpts': 0,
                 'default_hooks.checkpoint.interval': 1,
@@ -247,6 +252,16 @@ def wrapped(key):
     return change
 
 
+def short_lists(cfg):
+    dataset = cfg.val_dataloader.dataset
+    lines = Path(dataset.ann_file).read_text().splitlines(keepends=True)
+    lists = {'two.txt': lines[:2], 'four.txt': lines[2:6]}
+    for name, kept in lists.items():
+        Path(name).write_text(''.join(kept))
+    parts = [{**dataset, 'ann_file': str(Path(name).absolute())} for name in lists]
+    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
+
+
 def first_broken(key, **settings):
     def change(cfg):
         dataset = cfg[key].dataset
@@ -265,6 +280,7 @@ def first_broken(key, **settings):
         (only_dumped, set()),
         (averaged, set()),
         (not_validated, set()),
+        (short_lists, set()),
         (wrapped('train_dataloader'), set()),
         (wrapped('val_dataloader'), {'a validation'}),
         (first_broken('train_dataloader'), {'train_dataloader'}),
@@ -276,7 +292,7 @@ def test_what_would_train_is_not_called_wrong(findings, tmp_path, monkeypatch, c
     found = findings(change)
     assert not wrong(found)
     assert of_status(found, Status.DOUBTFUL).keys() == doubtful
-    assert {path.name for path in tmp_path.iterdir()} <= {'list.txt'}
+    assert {path.name for path in tmp_path.iterdir()} <= {'list.txt', 'two.txt', 'four.txt'}
 
 
 def test_what_may_be_meant_is_only_pointed_out(findings, clips, tmp_path, monkeypatch):

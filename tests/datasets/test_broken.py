@@ -74,6 +74,20 @@ def test_workers_replace_what_cannot_be_read_and_name_it_once(listed, log, tmp_p
         assert 'another sample takes its place' in line
 
 
+def test_any_video_that_can_be_read_stands_in_for_one_that_cannot(listed, tmp_path):
+    dataset = listed('missing.mp4', test_mode=True, count_broken=True)
+    lines = (tmp_path / 'list.txt').read_text().splitlines()
+    for number in range(10):  # the last but one of the list is left
+        (tmp_path / 'videos' / lines[number].split()[0]).rename(tmp_path / f'{number}.mp4')
+    with pytest.raises(RuntimeError, match='nor can any other video'):
+        dataset[10]
+    (tmp_path / 'good.mp4').write_bytes((tmp_path / '9.mp4').read_bytes())
+    (tmp_path / 'good.mp4').rename(tmp_path / 'videos/missing.mp4')
+    sample = dataset[3]
+    assert names([sample]) == [lines[3].split()[0]]
+    assert 'cannot read a clip' in sample['data_samples'].problem
+
+
 def test_a_video_that_hangs_is_left_behind(listed, log, tmp_path):
     os.mkfifo(tmp_path / 'videos/hang.mp4')  # opening it waits for a writer
     dataset = listed('hang.mp4', timeout=0.5)

@@ -16,6 +16,7 @@ from artnet_mm.datasets.timeouts import call_within
 from artnet_mm.datasets.video import Video
 
 from ..helpers import ROOT
+from ..servers import FileServer
 from .numbered import OneWay, number_of, remux, turn, write, write_dropped, write_packed
 
 FRAMES = 75
@@ -345,6 +346,15 @@ def test_another_backend_reads_what_it_reads_rightly_and_nothing_else(backend, t
 def test_a_backend_that_is_not_there_is_refused_before_a_run():
     with pytest.raises(ValueError, match=r"one of pyav, decord, torchcodec, got 'opencv'"):
         ClipVideoInit(backend='opencv')
+
+
+def test_names_without_an_ending_are_those_of_mp4_on_storage_too(clips):
+    content = (clips / 'videos_val/up_00000.mp4').read_bytes()
+    with FileServer() as server:
+        server.files['up.mp4'] = content
+        for name in ('up', 'up.mp4'):
+            opened = ClipVideoInit(io_backend='http')({'filename': f'{server.url}/{name}'})
+            assert opened['total_frames'] == len(Video(str(clips / 'videos_val/up_00000.mp4')))
 
 
 def test_long_decoding_ends_when_its_time_is_over(tmp_path):

@@ -171,6 +171,9 @@ def test_accumulated_batches_are_counted_and_said_where_the_rate_does_not_fit(ru
     assert 'effective batch: 8 samples = 1 processes x 2 x 4 accumulated; rates: 0.001, 0.002' in (
         text
     )
+    (said,) = re.findall(r'(\d+) iterations = (\d+) updates by (\d+) samples', text)
+    iterations, updates, samples = map(int, said)
+    assert (updates, samples) == (iterations // 4, iterations // 4 * 8)
     assert 'the rate is one for batches of 120 samples, and nothing scales it to 8' in text
     text = run('artnet_r18_d_ucf101', **counts, **{'auto_scale_lr.enable': True}).text
     assert 'the rate is one for batches of 2 samples, and nothing scales it to 8' in text

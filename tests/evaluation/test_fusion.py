@@ -83,6 +83,8 @@ def test_a_stream_of_weight_0_has_no_say():
     probabilities = np.array([e**2, 1, e]) / (e**2 + 1 + e)
     fused = fuse(streams, [2, 0], of='probabilities')
     np.testing.assert_allclose(fused['x/a'][0], np.log(probabilities), rtol=1e-12)
+    streams['flow']['x/a'] = np.full(3, np.nan), streams['flow']['x/a'][1]  # not to be read
+    check(fuse(streams, [1, 0]), {video: values for video, (values, _) in RGB.items()})
 
 
 @pytest.mark.parametrize(

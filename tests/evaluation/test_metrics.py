@@ -113,6 +113,12 @@ def test_scores_that_are_not_finite_count_as_wrong_and_are_said(log):
     assert math.isnan(nothing['acc/nll'])
 
 
+def test_of_one_class_a_video_that_could_not_be_read_is_wrong():
+    metrics = evaluate([sample([float('nan')], 0), sample([1.0], 0)])
+    assert (metrics['acc/top1'], metrics['acc/top5'], metrics['acc/mean1']) == (0.5, 0.5, 0.5)
+    assert metrics['acc/avg'] == 0.5
+
+
 def test_with_few_classes_a_video_that_could_not_be_read_is_among_no_first_five():
     metrics = evaluate([sample([float('nan')] * 3, 1), sample([1.0, 0, 0], 0)])
     assert (metrics['acc/top1'], metrics['acc/top5'], metrics['acc/avg']) == (0.5, 0.5, 0.5)

@@ -66,6 +66,10 @@ def test_of_dumps_without_names_of_files_labels_or_scores_what_can_be_drawn_is(t
     assert 'clips.png is not written' in result.stdout
     pictures = {path.name for path in tmp_path.glob('*.png')}
     assert pictures == {'confusion.png', 'per_class.png'}
+    gone = [{**sample, 'filename': 'gone.mp4'} for sample in load(tmp_path / 'scores.pkl')]
+    dump(gone, tmp_path / 'scores.pkl')
+    result = run_tool('analysis/plot_predictions.py', tmp_path / 'scores.pkl')
+    assert 'clips.png is not written' in result.stdout
     rows = list(csv.DictReader((tmp_path / 'per_class.csv').open()))
     assert [row['videos'] for row in rows] == ['3', '2', '2']
     write_scores({'unlabelled': (np.ones(3), -1)}, tmp_path / 'scores.pkl')

@@ -1,7 +1,9 @@
 """The catalogue against the paper's tables, and the report on made-up and on real dumps."""
 
+import argparse
 import hashlib
 import re
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from artnet_mm.engine.launch import load_config
 from artnet_mm.evaluation.fusion import read_scores, write_scores
 from artnet_mm.evaluation.report import (
     PART,
@@ -85,7 +88,7 @@ def write(file, right: int, total: int = 10, classes: int = 400, label: int = 0)
 def report(work_dirs) -> dict[str, dict[str, dict[str, str]]]:
     """Cells of the report by title, row and column."""
     tables = {}
-    for section in measured_sections([work_dirs]):
+    for section in measured_sections([work_dirs])[0]:
         columns, rows = section.comparison()
         # The hash of the list has a test of its own.
         assert columns.pop() == 'List'
@@ -318,14 +321,23 @@ def test_results_are_found_by_the_name_of_the_folder_or_the_config_in_it(tmp_pat
         cfg = select(Config.fromfile(ROOT / 'configs/c3d_r18_kinetics.py'), size=224)
         cfg.dump(tmp_path / f'b/{folder}/c3d_r18_kinetics.py')
     names = {model['Name'] for model in MODELS}
-    found = find_dumps([tmp_path / 'a/mine', tmp_path / 'b'], names)
-    assert found == {
+    found, remarks = find_dumps([tmp_path / 'a/mine', tmp_path / 'b', tmp_path / 'a'], names)
+    assert not remarks and found == {
         ('artnet_r18_d_kinetics', ''): tmp_path / 'a/mine/scores.pkl',
         ('c3d_r18_ucf101', 'split2'): tmp_path / 'b/c3d_r18_ucf101/split2/scores.pkl',
     }
     write(tmp_path / 'b/artnet_r18_d_kinetics/scores.pkl', right=8)
-    with pytest.raises(ValueError, match='are both of artnet_r18_d_kinetics: name one'):
-        find_dumps([tmp_path], names)
+    write(tmp_path / 'two/scores.pkl', right=8)
+    for name in ('c2d_r18_kinetics', 'c3d_r18_kinetics'):
+        (tmp_path / f'two/{name}.py').write_text('')
+    found, remarks = find_dumps([tmp_path], names)
+    assert list(found) == [('c3d_r18_ucf101', 'split2')]
+    assert remarks[0] == (
+        f'{tmp_path}/two/scores.pkl is left out: its folder keeps the configs of '
+        'c2d_r18_kinetics and c3d_r18_kinetics'
+    )
+    assert remarks[1].startswith('artnet_r18_d_kinetics is left out: ')
+    assert len(remarks) == 2 and 'are both of it' in remarks[1]
     with pytest.raises(FileNotFoundError, match='none does not exist'):
         find_dumps([tmp_path / 'none'], names)
 
@@ -338,8 +350,24 @@ def test_the_hash_is_of_the_videos_and_labels_in_any_order():
     assert list_hash([one]) != list_hash([{'a': one['a']}])
 
 
+def test_a_test_by_other_views_is_remarked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / 'work_dirs/c3d_r18_kinetics/scores.pkl', right=8)
+    words = ['model.data_preprocessor.num_places=1', 'test_dataloader.batch_size=2']
+    args = argparse.Namespace(
+        config=ROOT / 'configs/c3d_r18_kinetics.py', cfg_options=words, work_dir=None,
+        **dict.fromkeys(('split', 'frames', 'size', 'clip_len')),
+    )  # fmt: skip
+    cfg = load_config(args)
+    cfg.dump(Path(cfg.work_dir, 'c3d_r18_kinetics.py'))
+    found, (remark,) = find_dumps([tmp_path], {'c3d_r18_kinetics'})
+    assert list(found) == [('c3d_r18_kinetics', '')]
+    assert 'of other views than its config tests' in remark and 'num_places' in remark
+    assert 'batch_size' not in remark
+
+
 def test_what_ran_on_part_of_the_videos_is_marked_and_explained(tmp_path):
     write(tmp_path / 'artnet_r18_d_kinetics/scores.pkl', right=8, total=9)
-    sections = measured_sections([tmp_path])
+    sections, _ = measured_sections([tmp_path])
     marked = [section.title[:7] for section in sections if PART in section.remark]
     assert marked == ['Table 2', 'Table 3', 'Table 4', 'Table 5']

@@ -1,6 +1,7 @@
 """Features of real videos, against the network called by hand."""
 
 import json
+import os.path as osp
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from mmengine.config import Config
 from safetensors.numpy import load_file
 
 from artnet_mm.datasets.video import Video
-from artnet_mm.inference.features import FeatureExtractor
+from artnet_mm.inference.features import FeatureExtractor, gpu_of
 from artnet_mm.inference.probe import probe
 from artnet_mm.inference.recognizer import load_recognizer
 
@@ -158,7 +159,8 @@ def test_the_tool_makes_what_is_not_there_and_a_probe_reads_it(clips, weights, t
     assert (tmp_path / 'all.st').read_text() == 'kept'
 
     made[3].unlink()
-    assert '1 done, 19 already there, 0 failed' in said('extract_features.py', *arguments)
+    moved = [osp.relpath(word) if word == weights else word for word in arguments]
+    assert '1 done, 19 already there, 0 failed' in said('extract_features.py', *moved)
     other = said('extract_features.py', *arguments, '--step', '4', check=False)
     assert 'was made with step None (now 4): give another --out-dir' in other
     retrained = tmp_path / 'retrained.pth'
@@ -176,6 +178,11 @@ def test_the_tool_makes_what_is_not_there_and_a_probe_reads_it(clips, weights, t
     table = said('probe_features.py', list_file, list_file, '--features', tmp_path / 'videos_train')
     assert '20 videos to learn from, 20 to test on' in table
     assert 'linear classifier 100.0' in table
+
+
+def test_processes_take_the_gpus_in_turn():
+    assert [gpu_of(4000 + n, 3) for n in range(6)] == [f'cuda:{n}' for n in (1, 2, 0, 1, 2, 0)]
+    assert gpu_of(4000, 0) is None
 
 
 def test_the_tool_takes_folders_and_videos_and_names_what_it_cannot_read(

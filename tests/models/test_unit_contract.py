@@ -282,6 +282,22 @@ def test_activation_checkpointing_changes_nothing_and_moves_statistics_once(arch
         assert buffer is dict(again.named_buffers())[name]
 
 
+def test_a_checkpointed_graph_can_be_gone_through_again():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 32, 32, dtype=torch.float64).requires_grad_()
+    penalties = []
+    for with_cp in (False, True):
+        torch.manual_seed(1)
+        net = artnet.ARTNet(base_channels=4, with_cp=with_cp).double()
+        out = net(x).square().mean()
+        once = torch.autograd.grad(out, x, retain_graph=True)[0]
+        (grad,) = torch.autograd.grad(out, x, create_graph=True)
+        torch.testing.assert_close(grad, once)
+        penalties.append(torch.autograd.grad(grad.square().sum(), x)[0])
+        assert net.stages[0][0].norm1.num_batches_tracked == 1
+    torch.testing.assert_close(*penalties)
+
+
 def test_a_unit_can_be_checkpointed_by_torch():
     layer = layer_of(SMARTConv3d)
     x = clip().requires_grad_()

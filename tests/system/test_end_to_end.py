@@ -166,5 +166,5 @@ def test_demo_prints_its_table_and_draws_its_pictures(arguments, tmp_path):
     assert (kept['config'], kept['threads'], kept['seed']) == ('toy', 1, 0)
     assert f'{kept["top1"]:.1f}' in result.stdout and kept['cross_entropy'] > 0
     for name in ('training', 'confusion', 'clips'):
-        picture = tmp_path / 'demo/seed0' / f'{name}.png'
+        picture = tmp_path / 'demo/toy/seed0' / f'{name}.png'
         assert picture.read_bytes().startswith(b'\x89PNG')

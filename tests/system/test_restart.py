@@ -259,6 +259,15 @@ def test_a_run_does_not_write_over_another(saved, train_short):
     assert 'has the checkpoints of another run: --resume goes on with it' in result.stderr
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_its_best(train_short, tmp_path):
+    best = tmp_path / 'run/best_acc_avg_iter_1.pth'
+    best.parent.mkdir()
+    best.write_text('of before')
+    result = train_short('run', check=False)
+    assert 'has the checkpoints of another run' in result.stderr
+    assert best.read_text() == 'of before'
+
+
 def test_a_copied_work_dir_leaves_the_first_alone_and_keeps_what_it_would_have(
     train_short, tmp_path
 ):

@@ -104,10 +104,10 @@ def draw_clips(answers: list, classes: list, rows: int, out: Path) -> None:
     """
     first: dict[int, tuple] = {}
     for scores, label, filename in answers:
-        if filename and scores.isfinite().all():
-            first.setdefault(label, (scores, label, filename))
+        if label not in first and filename and scores.isfinite().all() and Path(filename).exists():
+            first[label] = scores, label, filename
     if not first:
-        return print(f'{out.name} is not written: the dump names no files of videos')
+        return print(f'{out.name} is not written: the dump names no files of videos that are here')
     shown = [first[label] for label in sorted(first)][:rows]
     figure, grid = plt.subplots(
         len(shown),

@@ -34,11 +34,13 @@ def main(args: argparse.Namespace) -> None:
 
     figure, (losses, accuracies) = plt.subplots(1, 2, figsize=(10, 3.6), layout='constrained')
     losses.plot([r['step'] for r in train], [r['loss'] for r in train], label='training')
-    losses.plot([r['step'] for r in val], [r['acc/nll'] for r in val], 'o-', label='validation')
+    told = [r for r in val if 'acc/nll' in r]  # not by MMAction2's AccMetric
+    losses.plot([r['step'] for r in told], [r['acc/nll'] for r in told], 'o-', label='validation')
     losses.set(yscale='log', xlabel='iteration', ylabel='cross-entropy')
     for key, name in (('top1', 'top-1'), ('top5', 'top-5')):
-        percent = [100 * r[f'acc/{key}'] for r in val]
-        accuracies.plot([r['step'] for r in val], percent, 'o-', label=f'validation {name}')
+        told = [r for r in val if f'acc/{key}' in r]
+        percent = [100 * r[f'acc/{key}'] for r in told]
+        accuracies.plot([r['step'] for r in told], percent, 'o-', label=f'validation {name}')
     accuracies.set(ylim=(0, 102), xlabel='iteration', ylabel='accuracy (%), one centre clip')
     for axes in (losses, accuracies):
         axes.legend()

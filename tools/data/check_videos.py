@@ -74,6 +74,8 @@ def main(args: argparse.Namespace) -> None:
         write_lists(lists, args.out_dir, lambda line: line, failures, 'broken')
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
+    if checked and kinds:
+        console.print(f'of the {len(kinds)} that were not checked before:')
     for kind, count in Counter(kinds.values()).most_common():
         console.print(f'{count} {kind}', soft_wrap=True)
     done = len(unknown) - len(failures)
