@@ -121,7 +121,8 @@ def main(args: argparse.Namespace) -> None:
     chance = 100 / len(CLASSES)
     table.add_row('chance', *(f'{v:.1f}' for v in (chance, 5 * chance, 3 * chance)))
     console.print(table)
-    console.print(f'pictures: {work_dir}/training.png, confusion.png, clips.png')
+    pictures = f'{work_dir}/training.png, confusion.png, clips.png'
+    console.print(f'pictures: {pictures}', soft_wrap=True)
     console.print(f'{(time.monotonic() - start) / 60:.1f} minutes')
     *_, last = (record for record in read_scalars(work_dir) if 'acc/nll' in record)
     result = dict(
