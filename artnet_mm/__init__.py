@@ -29,6 +29,7 @@ def register() -> None:
     compat.silence_mmcv_lite()
     compat.provide_importlib_metadata()
     compat.complete_mmaction_localizers()
+    compat.import_pose_transforms()
     compat.allow_message_hub_in_checkpoints()
     compat.register_checkpoint_loader()
     compat.format_config_once()

@@ -153,6 +153,25 @@ def test_a_complete_mmaction_is_left_alone():
     assert ('mmaction.models.localizers.drn' in sys.modules) == broken
 
 
+# What imports leave out
+
+POSES = """
+import sys
+import artnet_mm
+print('scipy.stats' in sys.modules)
+from mmaction.datasets import PoseDataset
+from mmaction.datasets.transforms.pose_transforms import mode
+print(mode([3, 1, 3, 2])[0], mode([3, 1, 3, 2])[-1])
+from scipy.stats import mode as real, norm
+print(real([5, 5, 1])[0], norm.cdf(0))
+"""
+
+
+def test_scipy_is_imported_when_a_transform_of_poses_asks_for_it():
+    result = run_python(POSES)
+    assert result.stdout.splitlines() == ['False', '3 2', '5 0.5'], result.stderr
+
+
 # Texts of configs
 
 
