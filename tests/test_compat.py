@@ -176,6 +176,8 @@ def test_scipy_is_imported_when_a_transform_of_poses_asks_for_it():
 
 
 def test_the_text_of_a_config_is_formatted_once_and_as_before(monkeypatch):
+    if not hasattr(config, 'FormatCode'):
+        pytest.skip('onedl-mmengine imports the formatter each time')
     calls = []
     monkeypatch.setattr(
         config, 'FormatCode', lambda *a, **k: calls.append(1) or yapf_api.FormatCode(*a, **k)

@@ -12,6 +12,7 @@ from mmaction.registry import DATASETS
 from artnet_mm.data_making.motion_clips import motion_clip
 
 from ..helpers import ROOT
+from ..servers import FileServer
 
 PIPELINE = [
     dict(type='ClipVideoInit'),
@@ -48,6 +49,13 @@ def label_of(packed):
 def names_and_labels(dataset):
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     return [(info['filename'].rsplit('videos/')[-1], info['label']) for info in infos]
+
+
+def test_a_list_can_be_read_over_http(clips):
+    with FileServer() as server:
+        server.files['list.txt'] = (clips / 'train_list_videos.txt').read_bytes()
+        dataset = build(f'{server.url}/list.txt', clips / 'videos_train')
+        assert len(dataset) == 20 and label_of(dataset[3]).tolist() == [3]
 
 
 def test_a_real_list_yields_packed_clips(clips):

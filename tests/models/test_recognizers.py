@@ -42,6 +42,13 @@ def recognizer():
     )
 
 
+def test_a_head_that_takes_one_output_is_given_one():
+    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_toy.py').model
+    cfg.backbone.out_indices = (0, 3)
+    with pytest.raises(ValueError, match=r'gives 2 outputs .*, and TSNClipHead takes one'):
+        MODELS.build(cfg)
+
+
 def test_a_stack_of_flow_has_x_and_y_of_one_frame_after_the_other():
     model = recognizer()
     # (N, M, C, T, H, W): x is 10, 11, 12 and y 20, 21, 22 in the three frames of the first clip

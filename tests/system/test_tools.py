@@ -190,6 +190,9 @@ def test_train_takes_mmaction2s_arguments(clips, tmp_path):
     assert 'LR is set based on batch size of 16 and the current batch size is 2' in result.stdout
     assert 'seed: 3\n' in result.stdout
     assert 'Iter(val)' not in result.stdout
+    arguments += ['auto_scale_lr=None']
+    result = run_tool('train.py', TOY, '--auto-scale-lr', *arguments, check=False)
+    assert result.stderr == 'error: --auto-scale-lr needs auto_scale_lr.base_batch_size\n'
 
 
 @pytest.mark.parametrize(
