@@ -66,7 +66,7 @@ from artnet_mm.datasets.lists import read_list
 from artnet_mm.engine.launch import parse_options
 from artnet_mm.files import whole_file
 from artnet_mm.inference.features import FeatureExtractor, digest_of, num_rows, write_features
-from artnet_mm.inference.recognizer import default_device, load_recognizer
+from artnet_mm.inference.recognizer import load_recognizer
 
 import numpy as np
 import torch
@@ -109,11 +109,9 @@ def main(args: argparse.Namespace) -> None:
     try:
         names = videos_of(args)
         options = parse_options(args.cfg_options)
-        if args.processes is None:
-            device = torch.device(args.device or default_device())
-            gpus = torch.cuda.device_count() if args.device is None else 1
-            cores = len(os.sched_getaffinity(0))
-            args.processes = 2 * gpus if device.type == 'cuda' else cores  # one reads meanwhile
+        gpus = int(args.device.startswith('cuda')) if args.device else torch.cuda.device_count()
+        # On a GPU one reads meanwhile.
+        args.processes = args.processes or 2 * gpus or len(os.sched_getaffinity(0))
         # Once here, so that what is wrong is said before any work.
         model, _ = load_recognizer(args.config, args.checkpoint, args.device, options)
         FeatureExtractor(model, **what)

@@ -171,8 +171,10 @@ def find_dumps(
             kept = sorted(folder.glob('*.py'))
             owners = {name for name in (path.stem for path in kept) if name in names}
             owners = {owner.name} if owner.name in names else owners
+            if not owners or kind is None:
+                continue
             text = '\n'.join(path.read_text(encoding='utf-8') for path in kept)
-            if not owners or kind is None or VARIANT.search(text):
+            if VARIANT.search(text):
                 continue
             if len(owners) > 1:
                 of = ' and '.join(sorted(owners))

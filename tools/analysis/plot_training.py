@@ -29,18 +29,17 @@ def main(args: argparse.Namespace) -> None:
         records = read_scalars(args.work_dir)
     except FileNotFoundError as error:
         raise SystemExit(f'error: {error}') from None
-    train = [r for r in records if 'loss' in r]
-    val = [r for r in records if 'acc/top1' in r]
+
+    def curve(key: str, scale: float = 1) -> tuple[list, list]:
+        told = [record for record in records if key in record]  # AccMetric has no acc/nll
+        return [record['step'] for record in told], [scale * record[key] for record in told]
 
     figure, (losses, accuracies) = plt.subplots(1, 2, figsize=(10, 3.6), layout='constrained')
-    losses.plot([r['step'] for r in train], [r['loss'] for r in train], label='training')
-    told = [r for r in val if 'acc/nll' in r]  # not by MMAction2's AccMetric
-    losses.plot([r['step'] for r in told], [r['acc/nll'] for r in told], 'o-', label='validation')
+    losses.plot(*curve('loss'), label='training')
+    losses.plot(*curve('acc/nll'), 'o-', label='validation')
     losses.set(yscale='log', xlabel='iteration', ylabel='cross-entropy')
     for key, name in (('top1', 'top-1'), ('top5', 'top-5')):
-        told = [r for r in val if f'acc/{key}' in r]
-        percent = [100 * r[f'acc/{key}'] for r in told]
-        accuracies.plot([r['step'] for r in told], percent, 'o-', label=f'validation {name}')
+        accuracies.plot(*curve(f'acc/{key}', 100), 'o-', label=f'validation {name}')
     accuracies.set(ylim=(0, 102), xlabel='iteration', ylabel='accuracy (%), one centre clip')
     for axes in (losses, accuracies):
         axes.legend()
