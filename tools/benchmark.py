@@ -99,6 +99,7 @@ def packages() -> str:
 def main(args: argparse.Namespace) -> None:
     MMLogger.get_current_instance().setLevel('ERROR')
     init_default_scope('mmaction')
+    torch.backends.cudnn.benchmark = True  # as configs/_base_/default_runtime.py has it
     with tempfile.TemporaryDirectory() as folder:
         if args.video is None:
             args.video = Path(folder, 'made_up.mp4')

@@ -94,7 +94,8 @@ def main(args: argparse.Namespace) -> None:
     begun = any((folder / 'last_checkpoint').exists() for folder in folders.values())
     require_same_settings(work_dir, args, begun)
     for split in untrained:  # what cannot work is said before hours of work
-        run('train.py', split, args.config, '--check', '--resume', *places(split))
+        words = [args.config, args.gpus, '--check', '--resume', *amp, *places(split)]
+        run('dist_train.sh', split, *words)
     for split in untrained:
         words = [args.config, args.gpus, '--resume', '--checked', *amp, *places(split)]
         run('dist_train.sh', split, *words)

@@ -73,6 +73,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         given = dict(seed=args.seed, deterministic=args.deterministic or None)
         given = {key: value for key, value in given.items() if value is not None}
         cfg.randomness = {**(cfg.get('randomness') or {}), **given}
+    if args.deterministic:  # some releases of torch refuse matrix products on a GPU without it
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     return cfg
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import cv2
+import torch
 from pebble import ProcessExpired, ProcessPool
 from rich.console import Console
 from rich.progress import (
@@ -86,7 +87,8 @@ def process(
     """
     # A server that forks workers: they start at once, and without the threads of this process.
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload([__name__])
+    # What it imports asks for a GPU, after which forked processes cannot use one: pytorch 83973.
+    context.set_forkserver_preload([] if torch.cuda.is_available() else [__name__])
     waiting = iter(names)
     running: dict[Future, Any] = {}
     pool = ProcessPool(processes, initializer=_start_worker, context=context)

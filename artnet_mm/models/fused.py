@@ -121,8 +121,15 @@ def _is_channels_last(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous()
 
 
+def _by_cudnn(x: Tensor) -> bool:
+    """Whether reductions stay convolutions, which a GPU may compute in TF32, unlike products."""
+    return x.is_cuda and x.dtype == torch.float32
+
+
 def _mix(weight: Tensor, x: Tensor) -> Tensor:
     """(O, C) times (N, C, T, H, W), in the memory format of x, as a matrix product."""
+    if _by_cudnn(x):
+        return torch.conv3d(x, weight[:, :, None, None, None])
     if _is_channels_last(x):
         return (x.movedim(1, -1) @ weight.t()).movedim(-1, 1)
     # Not matmul, which would join the axes N and THW by copying; nor len(x), which torch.export
@@ -149,6 +156,12 @@ def reduce(reduction: nn.Conv3d, *branches: Tensor) -> Tensor:
 
 def _correlate(grad: Tensor, x: Tensor) -> Tensor:
     """(N, O, T, H, W) and (N, C, T, H, W) -> (O, C), the gradient of the weight above."""
+    if _by_cudnn(x):
+        weight = x.new_empty(grad.shape[1], x.shape[1], 1, 1, 1)  # of which the shape counts
+        geometry = [1] * 3, [0] * 3, [1] * 3, False, [0] * 3, 1
+        wanted = [False, True, False]
+        convolved = torch.ops.aten.convolution_backward(grad, x, weight, None, *geometry, wanted)
+        return convolved[1].flatten(1)
     if _is_channels_last(x):
         return grad.movedim(1, -1).flatten(0, 3).t() @ x.movedim(1, -1).flatten(0, 3)
     return torch.bmm(grad.flatten(2), x.flatten(2).transpose(1, 2)).sum(0)

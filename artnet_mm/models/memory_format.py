@@ -133,6 +133,8 @@ def _measure(backbone: nn.Module, clips: Tensor) -> dict[str, str]:
     with torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
         with torch.no_grad():
             copied(clips)
+        # Half-precision weights without a graph would be taken below: pytorch 112583.
+        torch.clear_autocast_cache()
         for recorder in recorders:
             recorder.remove()
         trains = False  # what is before a stage

@@ -2,11 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
+import torch
 
 from artnet_mm.data_making.processes import process, process_all
+
+from ..helpers import ROOT
 
 
 class Refused(Exception):
@@ -63,6 +68,33 @@ def test_processes_are_started_again_when_all_are_lost(end):
     assert ended.pop(end)[0] is None
     fine = {name for name in ended if ended[name] == (name.upper(), None)}
     assert fine >= set('abefgh')  # c and d may have been lost with it
+
+
+def forked_after_cuda(name: str) -> bool:
+    return torch.cuda._is_in_bad_fork() or getattr(torch.cuda, 'asked_before_the_fork', False)
+
+
+def test_workers_can_use_a_gpu(tmp_path):
+    """As asking for a GPU does in builds with CUDA: what is forked afterwards cannot use one."""
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import os, torch\n'
+        'def mark(): torch.cuda.asked_before_the_fork = True\n'
+        'def ask(): os.register_at_fork(after_in_child=mark); return True\n'
+        'torch.cuda.is_available = ask\n'
+    )
+    program = (
+        f'from {__name__} import forked_after_cuda\n'
+        'from artnet_mm.data_making.processes import process\n'
+        'if __name__ == "__main__":\n'
+        '    print(*process(forked_after_cuda, ["a", "b"], 2, 120))\n'
+    )
+    file = tmp_path / 'program.py'
+    file.write_text(program)
+    path = f'{tmp_path}{os.pathsep}{ROOT}'
+    env = {**os.environ, 'PYTHONPATH': path, 'CUDA_VISIBLE_DEVICES': '0'}
+    result = subprocess.run([sys.executable, file], env=env, capture_output=True, text=True)
+    for name in 'ab':
+        assert f"('{name}', False, None)" in result.stdout, result.stderr
 
 
 def test_nothing_to_do_is_done():

@@ -96,7 +96,7 @@ def browser():
 @pytest.fixture
 def tab(browser, address):
     opened = browser.new_page(viewport={'width': 1100, 'height': 1250})
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(180_000)  # with other loads beside it
     opened.goto(address)
     yield opened
     opened.close()
@@ -193,7 +193,7 @@ def test_uploads_are_deleted_after_their_time(tmp_path, monkeypatch):
     upload = urllib.request.Request(f'{url}gradio_api/upload', body.encode(), kind)
     urllib.request.urlopen(upload).close()
     assert [*tmp_path.rglob('a.mp4')]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while [*tmp_path.rglob('a.mp4')] and time.monotonic() < deadline:
         time.sleep(0.5)
     page.close()

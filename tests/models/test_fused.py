@@ -68,6 +68,21 @@ def test_fused_path_equals_the_modules_one_by_one(
     assert layer.pool_norm.num_batches_tracked == other.pool_norm.num_batches_tracked == training
 
 
+@pytest.mark.parametrize('unit', UNITS)
+@pytest.mark.parametrize('memory_format', FORMATS)
+def test_reductions_are_the_same_as_the_convolutions_of_a_gpu(unit, memory_format, monkeypatch):
+    layer = randomised(unit(4, 8, 3, padding=1))
+    x = torch.randn(3, 4, 5, 6, 7).contiguous(memory_format=memory_format)
+    upstream = torch.randn(3, 8, 5, 6, 7)
+    other = copy.deepcopy(layer)
+    products = results(layer, x, upstream)
+    seen = []
+    monkeypatch.setattr(fused, '_by_cudnn', lambda x: seen.append(x.shape) or True)
+    for value, wanted in zip(results(other, x, upstream), products):
+        torch.testing.assert_close(value, wanted, rtol=1e-4, atol=1e-4 * wanted.abs().max().item())
+    assert len(seen) == 3 * (1 + (unit is SMARTConv3d))  # forward, weight and input of each branch
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('unit', UNITS)
 @pytest.mark.parametrize('limit', LIMITS)

@@ -121,7 +121,7 @@ def test_a_missing_list_is_said_before_anything_is_trained(arguments, tmp_path):
     result = run_tool(*command, check=False)
     assert result.returncode == 1
     assert 'data/ucf101/ucf101_train_split1.txt does not exist' in result.stderr
-    assert 'dist_train.sh' not in result.stdout
+    assert '--check ' in result.stdout and '--checked' not in result.stdout
 
 
 def test_a_data_set_without_splits_is_refused(tmp_path):
