@@ -1,5 +1,6 @@
 """Files that are there as a whole or not at all, and their hashes."""
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -55,6 +56,29 @@ def write_whole(path: str | Path, text: str) -> None:
     """
     with whole_file(path) as place:
         place.write_text(text, encoding='utf-8')
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """A folder that this process alone writes to until the block, or the process, ends.
+
+    Raises:
+        ValueError: If another process does.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / '.lock').open('w')
+    except OSError:  # what writes there says why
+        yield
+        return
+    with lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # forked workers do not have it
+        except (BlockingIOError, PermissionError):
+            raise ValueError(f'another run is writing to {folder}') from None
+        except OSError:  # not known to this file system
+            pass
+        yield
 
 
 def sha256_of(path: Path) -> str:

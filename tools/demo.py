@@ -33,7 +33,7 @@ if __name__ == '__main__':
 from artnet_mm import ROOT
 from artnet_mm.compat import prediction_of
 from artnet_mm.data_making.motion_clips import CLASSES, write_dataset
-from artnet_mm.engine.launch import parse_options
+from artnet_mm.engine.launch import parse_options, read_config
 from artnet_mm.evaluation import VideoAccuracy
 from artnet_mm.evaluation.dumps import read_dump
 from artnet_mm.evaluation.scalars import read_scalars
@@ -41,7 +41,6 @@ from artnet_mm.inference.recognizer import load_recognizer
 
 import torch
 from mmaction.apis import inference_recognizer
-from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
@@ -88,7 +87,10 @@ def show_inference(model: Any, videos: list[Path]) -> None:
 
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
-    data = Path(Config.fromfile(args.config).train_dataloader.dataset.data_root)
+    try:
+        data = Path(read_config(args.config).train_dataloader.dataset.data_root)
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
     work_dir = args.work_dir / Path(args.config).stem / f'seed{args.seed}'
     work_dir.mkdir(parents=True, exist_ok=True)
     log, dump = work_dir / 'output.txt', work_dir / 'scores.pkl'

@@ -67,6 +67,7 @@ from artnet_mm.engine.launch import parse_options
 from artnet_mm.files import whole_file
 from artnet_mm.inference.features import FeatureExtractor, digest_of, num_rows, write_features
 from artnet_mm.inference.recognizer import load_recognizer
+from artnet_mm.inference.windows import frames_in
 
 import numpy as np
 import torch
@@ -107,6 +108,8 @@ def main(args: argparse.Namespace) -> None:
     kind = 'maps' if args.maps else 'clip' if args.clips or args.window else 'video'
     what = dict(kind=kind, layer=args.layer, window=args.window, step=args.step)
     try:
+        for length in filter(None, (args.window, args.step)):
+            frames_in(length, 25)  # what is wrong is said before the network is loaded
         names = videos_of(args)
         options = parse_options(args.cfg_options)
         gpus = int(args.device.startswith('cuda')) if args.device else torch.cuda.device_count()

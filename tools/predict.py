@@ -85,7 +85,7 @@ def annotate(video: Path, answer: Answer, copy: Path) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    copies = [video.with_name(f'{video.stem}_answer.mp4').name for video in args.videos]
+    copies = [f'{video.stem}_answer.mp4' for video in args.videos]
     twice = next((name for name in copies if copies.count(name) > 1), None)
     if args.out_dir and twice:
         raise SystemExit(f'error: {args.out_dir / twice} would be the copy of two videos')
@@ -116,11 +116,14 @@ def main(args: argparse.Namespace) -> None:
             console.print(f'  {100 * probability:5.1f}% {bar:{BAR}s} {name}')
             rows.append((video, rank, name, f'{probability:.6f}'))
     if args.csv:
-        with (
-            whole_file(args.csv) as place,
-            place.open('w', newline='', encoding='utf-8') as file,
-        ):
-            csv.writer(file).writerows([('video', 'rank', 'class', 'probability'), *rows])
+        try:
+            with (
+                whole_file(args.csv) as place,
+                place.open('w', newline='', encoding='utf-8') as file,
+            ):
+                csv.writer(file).writerows([('video', 'rank', 'class', 'probability'), *rows])
+        except OSError as error:
+            raise SystemExit(f'error: {args.csv}: {error}') from None
     if failed:
         raise SystemExit(f'error: {failed} of {len(args.videos)} videos could not be read')
 

@@ -26,11 +26,10 @@ if __name__ == '__main__':
 
 
 from artnet_mm import ROOT
-from artnet_mm.engine.launch import parse_options
+from artnet_mm.engine.launch import parse_options, read_config
 from artnet_mm.evaluation.fusion import accuracy, read_scores
 from artnet_mm.files import write_whole
 
-from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
@@ -75,7 +74,10 @@ def require_same_settings(work_dir: Path, args: argparse.Namespace, begun: bool)
 
 def main(args: argparse.Namespace) -> None:
     work_dir = args.work_dir or Path('work_dirs', Path(args.config).stem)
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = read_config(args.config)
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
     splits = list(cfg.get('selections', {}).get('split', ()))
     if not splits:
         raise SystemExit(f'error: the data set of {args.config} is not divided into splits')

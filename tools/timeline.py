@@ -58,6 +58,7 @@ from artnet_mm.files import whole_file, write_whole
 from artnet_mm.inference.display import ShownStream
 from artnet_mm.inference.recognizer import load_recognizer
 from artnet_mm.inference.timeline import Moment, Segment, draw, segments_of, smooth, watch
+from artnet_mm.inference.windows import frames_in
 
 from rich.console import Console
 from rich.progress import Progress
@@ -145,6 +146,8 @@ def main(args: argparse.Namespace) -> None:
     if args.out_dir and twice:
         raise SystemExit(f'error: {args.out_dir}/{twice}_timeline.json would be that of two videos')
     try:
+        for length in filter(None, (args.window, args.step)):
+            frames_in(length, 25)  # what is wrong is said before the network is loaded
         model, names = load_recognizer(
             args.config, args.checkpoint, args.device, parse_options(args.cfg_options),
             args.classes,

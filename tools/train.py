@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from config_arguments import add_config_arguments, parse_run_args
@@ -37,6 +38,7 @@ if __name__ == '__main__':
 from artnet_mm.checkpoints import check_resumable, latest_checkpoint
 from artnet_mm.checks import check_config, show_checks
 from artnet_mm.engine.launch import load_config, run_config
+from artnet_mm.files import sole_writer
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -96,7 +98,13 @@ def main(args: argparse.Namespace) -> None:
     first = not any(rank and int(rank) for rank in ranks)
     if first and not args.checked:
         show_checks(cfg, DATALOADERS)
-    run_config(cfg, 'train')
+    with ExitStack() as held:
+        if first:
+            try:
+                held.enter_context(sole_writer(Path(cfg.work_dir)))
+            except ValueError as error:
+                raise SystemExit(f'error: {error}: give another --work-dir') from None
+        run_config(cfg, 'train')
 
 
 if __name__ == '__main__':

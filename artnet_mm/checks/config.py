@@ -4,6 +4,8 @@ import copy
 import os
 import os.path as osp
 import shutil
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.logging import MMLogger
 from mmengine.registry import Registry, init_default_scope
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from .. import checkpoints
@@ -202,6 +205,13 @@ def versions(run: CheckedRun) -> str:
     return found
 
 
+def mistyped(cfg: Config) -> list[tuple[str, str]]:
+    """Top-level keys that nothing reads and that look like one which MMEngine's Runner does."""
+    known = {*signature(Runner.__init__).parameters, 'custom_imports'}
+    pairs = ((key, get_close_matches(key, known - cfg.keys(), 1, 0.85)) for key in cfg)
+    return [(key, meant[0]) for key, meant in pairs if meant and key not in known]
+
+
 @check('settings')
 def settings(run: CheckedRun) -> str:
     """Checkpoint and devices."""
@@ -213,6 +223,8 @@ def settings(run: CheckedRun) -> str:
             "model.cls_head.average_clips is 'prob': acc/nll, fused streams and the probabilities "
             "that tools print are computed from scores before the softmax, as 'score' gives them"
         )
+    if strange := mistyped(run.cfg):
+        raise Doubtful('; '.join(f'{key} is read by nothing: {meant}?' for key, meant in strange))
     return f'on {torch.cuda.get_device_name() if run.cuda else "the CPU"}'
 
 

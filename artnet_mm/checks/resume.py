@@ -99,10 +99,18 @@ def resumed_run(run: CheckedRun) -> str:
     found = differences(run.cfg, checkpoint.get('meta', {}).get('cfg', ''))
     kept = {name: pair for name, pair in found.items() if name.startswith(IN_FORCE)}
     others = {name: pair for name, pair in found.items() if name not in kept}
-    texts = [f'changed since: {_shown(others)}'] if others else []
-    if kept:
-        texts.insert(
-            0, f'rate and schedule of the checkpoint stay in force, not {_shown(kept)}: {other}'
+    doubts = []
+    done, wanted = checkpoint.get('meta', {}).get('iter', 0), run.cfg.train_cfg.get('max_iters')
+    if wanted and done >= wanted:
+        doubts.append(
+            f'{path} is of iteration {done} of {wanted}: nothing is left to train, unless '
+            'train_cfg.max_iters is raised'
         )
+    if kept:
+        doubts.append(
+            f'rate and schedule of the checkpoint stay in force, not {_shown(kept)}: {other}'
+        )
+    texts = [*doubts, *([f'changed since: {_shown(others)}'] if others else [])]
+    if doubts:
         raise Doubtful('; '.join(texts))
     return '; '.join(texts) or 'its settings are those of the checkpoint'

@@ -1,7 +1,6 @@
 """Work on every video of annotation lists: in processes, resumable, each failure by itself."""
 
 import argparse
-import fcntl
 import json
 import os
 import os.path as osp
@@ -18,7 +17,7 @@ from pathlib import Path, PurePath
 from rich.table import Table
 
 from ..datasets.lists import ListLine, format_line, format_list, read_list, read_text
-from ..files import sync, write_whole
+from ..files import sole_writer, sync, write_whole
 from .processes import console, process_all
 
 SHOWN_FAILURES = 20
@@ -152,11 +151,7 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
     Raises:
         ValueError: If another run is writing there.
     """
-    with (folder / '.lock').open('w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f'another run is writing to {folder}') from None
+    with sole_writer(folder):
         scratch = Path(tempfile.mkdtemp(prefix='.part-', dir=folder))
         try:
             # Moved before they are removed: a worker that outlives its killed parent

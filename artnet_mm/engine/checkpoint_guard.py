@@ -12,6 +12,10 @@ from ..models.loading import Fit, is_deployed, shortened
 from ..selections import refuse_other_splits, splits_of, trained_on
 
 
+class UnfitCheckpoint(ValueError):
+    """A checkpoint that is not one of the model, or not for this run."""
+
+
 @HOOKS.register_module()
 class CheckpointGuardHook(Hook):
     """Say in one line what of a checkpoint is loaded, and refuse one that is wrong.
@@ -35,18 +39,21 @@ class CheckpointGuardHook(Hook):
         """Keep of a checkpoint what fits the model.
 
         Raises:
-            ValueError: If nothing does, it is of the deploy form and the run trains, or it
+            UnfitCheckpoint: If nothing does, it is of the deploy form and the run trains, or it
                 was trained on another split of the data set of this run.
         """
         meta = checkpoint.get('meta') or {}
-        refuse_other_splits(meta, runner.cfg)
+        try:
+            refuse_other_splits(meta, runner.cfg)
+        except ValueError as error:
+            raise UnfitCheckpoint(error) from None
         self._trained_on = trained_on(meta)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         state = checkpoint.get('state_dict', checkpoint)
         state = {key.removeprefix('module.'): value for key, value in state.items()}
         if is_deployed(model, state):
             if isinstance(runner._train_loop, BaseLoop):  # built, so that the run trains
-                raise ValueError(
+                raise UnfitCheckpoint(
                     'the checkpoint holds the deploy form, whose BN layers are part of the '
                     'convolutions: it is for tests and predictions; train from the one it was '
                     'made of'
@@ -56,7 +63,7 @@ class CheckpointGuardHook(Hook):
         fit = Fit.of(state, wanted)
         self._new = fit.new
         if len(fit.new) == len(fit.counted):
-            raise ValueError(
+            raise UnfitCheckpoint(
                 f'nothing of the checkpoint fits the model: it holds {shortened(list(state))}; '
                 f'the model has {shortened(fit.counted)}'
             )
@@ -72,12 +79,13 @@ class CheckpointGuardHook(Hook):
         """Refuse to test weights of which a part was not loaded.
 
         Raises:
-            ValueError: If that is so.
+            UnfitCheckpoint: If that is so.
         """
         if self._new:
-            raise ValueError(
+            raise UnfitCheckpoint(
                 f'the checkpoint lacks, or has in another shape, {shortened(self._new)}: a test '
-                'with random weights in their place means nothing'
+                'with random weights in their place means nothing. Test it with its own config, '
+                'or train from it first (load_from)'
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -4,7 +4,9 @@ import argparse
 import errno
 import gc
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
@@ -15,6 +17,7 @@ from mmengine.runner import Runner
 from .. import checkpoints, compat
 from ..datasets import lists
 from ..selections import select
+from .checkpoint_guard import UnfitCheckpoint
 
 # What gloo and NCCL say of a process that ended or hangs.
 _LOST = re.compile(r'gloo/gloo/|NCCL error|ProcessGroup|Connection closed by peer')
@@ -36,6 +39,42 @@ def parse_options(words: list[str]) -> dict:
     return options.cfg_options
 
 
+def read_config(path: str | Path) -> Config:
+    """A config file, as it is.
+
+    Raises:
+        ValueError: That names the file, and the line, if it cannot be read.
+    """
+    try:
+        cfg = Config.fromfile(path)
+    except FileNotFoundError as error:
+        missing = error.filename or path
+        of = '' if Path(missing) == Path(path) else f', which {path} inherits from,'
+        raise ValueError(f'config {missing}{of} does not exist') from None
+    except SyntaxError as error:  # which does not know the name of the file
+        raise ValueError(
+            f'config {path}, or one that it inherits from, line {error.lineno}: {error.msg}: '
+            f'{(error.text or "").strip()}'
+        ) from None
+    except OSError as error:
+        raise ValueError(f'{path} cannot be read as a config (.py, .yml, .json): {error}') from None
+    return cfg
+
+
+def override(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Lay ``--cfg-options`` over a config.
+
+    Raises:
+        ValueError: If one has no place there.
+    """
+    for key, value in options.items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError) as error:
+            reason = str(error.args[0]).split(' [')[0]
+            raise ValueError(f'--cfg-options {key}={value}: {reason}') from None
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` and lay the shared arguments over it.
 
@@ -43,7 +82,7 @@ def load_config(args: argparse.Namespace) -> Config:
     where it has several.
 
     Raises:
-        SystemExit: With one line, if the config does not offer what is selected.
+        SystemExit: With one line, if the config cannot be read, or does not offer what is selected.
     """
     # What is imported stays; MMEngine collects garbage for each data set, 0.3 s with all of it.
     if not gc.get_freeze_count():
@@ -52,13 +91,11 @@ def load_config(args: argparse.Namespace) -> Config:
     if 'split' in options:
         raise SystemExit('error: --split N chooses the split, not --cfg-options split=N')
     try:
-        cfg = select(
-            Config.fromfile(args.config), args.split, args.frames, args.size, args.clip_len
-        )
+        cfg = read_config(args.config)
+        cfg = select(cfg, args.split, args.frames, args.size, args.clip_len)
+        override(cfg, options)
     except ValueError as error:
         raise SystemExit(f'error: {error}') from None
-    if options:
-        cfg.merge_from_dict(options)
     if others := [key for key in options if key.startswith(OF_TEST_VIEWS)]:
         cfg.other_views = ', '.join(others)  # for tools/report.py
     cfg.launcher = getattr(args, 'launcher', 'none')
@@ -91,15 +128,22 @@ def run_config(cfg: Config, method: str) -> bool:
         bool: True in the main process of the run, which does what is left to do.
 
     Raises:
-        SystemExit: With one line, if another process of the run ends or hangs, or the
-            disk is full.
+        SystemExit: With one line, if the checkpoint does not fit, another process of the run
+            ends or hangs, the disk is full or cannot be written to, or on Ctrl-C.
     """
     compat.init_cpu_distributed(cfg)
-    runner = Runner.from_cfg(cfg)
-    runner.register_hook(_Forget())
     try:
+        runner = Runner.from_cfg(cfg)
+        runner.register_hook(_Forget())
         getattr(runner, method)()
+    except UnfitCheckpoint as error:
+        raise SystemExit(f'error: {error}') from None
+    except KeyboardInterrupt:
+        goes_on = '; --resume goes on from its last checkpoint' if method == 'train' else ''
+        raise SystemExit(f'interrupted{goes_on}') from None
     except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES):
+            raise SystemExit(f'error: {error}: give another --work-dir') from None
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise SystemExit(

@@ -118,9 +118,11 @@ def fuse(
     every = set().union(*streams.values())
     missing = {name: lost for name, scores in streams.items() if (lost := every - scores.keys())}
     videos = [video for video in first if not any(video in lost for lost in missing.values())]
-    if missing and not (allow_missing and videos):
+    if missing and not allow_missing:
         lacks = '; '.join(f'{name} lacks {_listed(lost)}' for name, lost in missing.items())
         raise ValueError(f'the streams differ in their videos: {lacks}')
+    if not videos:
+        raise ValueError('the streams have no video in common')
     differing = [v for v in videos if len({scores[v][1] for scores in streams.values()}) > 1]
     if differing:
         raise ValueError(f'the streams differ in the labels of {_listed(differing)}')

@@ -11,6 +11,7 @@ from mmengine.runner import load_checkpoint
 from torch import Tensor
 
 from ..datasets.lists import read_classes
+from ..engine.launch import override, read_config
 from ..models.deploy import switch_to_deploy
 
 
@@ -44,10 +45,11 @@ def load_recognizer(
 
     Raises:
         RuntimeError: If the checkpoint is not one of the config's model.
-        ValueError: If there is not a name for each of its classes, or no such device.
+        ValueError: If the config cannot be read, there is not a name for each of its classes, or
+            no such device.
     """
-    cfg = Config.fromfile(config) if isinstance(config, str | Path) else config
-    cfg.merge_from_dict(dict(options or {}))
+    cfg = read_config(config) if isinstance(config, str | Path) else config
+    override(cfg, options or {})
     device = device or default_device()
     if torch.device(device).type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f'device {device}: torch sees no GPU')

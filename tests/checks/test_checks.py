@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
 from torch.utils.data import Dataset
 
 from artnet_mm import checks
-from artnet_mm.checks.config import SHARED_MEMORY
+from artnet_mm.checks.config import SHARED_MEMORY, mistyped
 from artnet_mm.checks.findings import CHECKS, Doubtful, Status, check
 
 from ..helpers import ROOT, as_arguments, run_tool, tiny_config, tiny_options
@@ -384,3 +385,12 @@ def test_before_and_in_a_run_the_list_and_the_checkpoint_are_read_once(clips, tm
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == 'opened 1 1'
+
+
+def test_a_mistyped_setting_is_said_and_variables_of_a_config_are_not():
+    for path in sorted(Path(ROOT, 'configs').rglob('*.py')):
+        if path.parent.name not in ('study', 'pipelines'):
+            assert mistyped(Config.fromfile(path)) == [], path
+    cfg = Config(dict(trian_cfg={}, load_fro='', train_dataloder={}, num_classes=3, videos={}))
+    meant = ['train_cfg', 'load_from', 'train_dataloader']
+    assert [key for _, key in mistyped(cfg)] == meant

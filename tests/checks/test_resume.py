@@ -11,14 +11,14 @@ from ..helpers import tiny_config
 
 pytestmark = pytest.mark.slow
 
-ONE = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 10}
+TWO = {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 10}
 
 
 @pytest.fixture(scope='module')
 def checkpoint(clips, tmp_path_factory) -> str:
-    """The checkpoint of a run of the toy leaf of one iteration."""
+    """The checkpoint of the first of two iterations of the toy leaf."""
     work_dir = tmp_path_factory.mktemp('trained')
-    cfg = tiny_config('artnet_r18_d_toy', clips, work_dir, **ONE)
+    cfg = tiny_config('artnet_r18_d_toy', clips, work_dir, **TWO)
     cfg.default_hooks.checkpoint.interval = 1
     cfg.experiment_name = 'trained'
     Runner.from_cfg(cfg).train()
@@ -30,7 +30,7 @@ def resumed(checkpoint, clips, tmp_path):
     """Function that gives the finding on a resumed run with other settings."""
 
     def check(**options) -> checks.findings:
-        cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path / 'run', **{**ONE, **options})
+        cfg = tiny_config('artnet_r18_d_toy', clips, tmp_path / 'run', **{**TWO, **options})
         cfg.default_hooks.checkpoint.interval = 1
         cfg.resume, cfg.load_from = True, checkpoint
         found = {f.subject: f for f in checks.findings(cfg, ('train_dataloader',))}
@@ -45,10 +45,16 @@ def test_the_same_run_goes_on(resumed):
     assert found.message == 'its settings are those of the checkpoint'
 
 
+def test_a_run_that_is_over_is_said(resumed):
+    found = resumed(**{'train_cfg.max_iters': 1})
+    assert found.status is Status.DOUBTFUL
+    assert 'iter_1.pth is of iteration 1 of 1: nothing is left to train' in found.message
+
+
 def test_what_may_change_is_said(resumed):
     found = resumed(**{'train_cfg.max_iters': 5, 'train_dataloader.num_workers': 1})
     assert found.status is Status.OK
-    assert 'train_cfg.max_iters 1 (now 5)' in found.message
+    assert 'train_cfg.max_iters 2 (now 5)' in found.message
     assert 'train_dataloader.num_workers 0 (now 1)' in found.message
 
 

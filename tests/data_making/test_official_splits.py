@@ -441,8 +441,10 @@ def test_the_tool_lists_what_is_there_and_names_what_is_missing(tmp_path, hmdb51
 def test_the_tool_lists_a_folder_of_ones_own(tmp_path):
     videos = tmp_path / 'my videos'
     touch(videos, *(f'tai chi/{i} a.mp4' for i in range(4)), *(f'run/{i}.mov' for i in range(4)))
-    run_tool('data/build_annotations.py', 'folder', '--videos', videos,
-             '--out-dir', tmp_path / 'out', '--test-share', '0.5', '--seed', '3')  # fmt: skip
+    (videos / 'swim').mkdir()
+    result = run_tool('data/build_annotations.py', 'folder', '--videos', videos, '--out-dir',
+                      tmp_path / 'out', '--test-share', '0.5', '--seed', '3')  # fmt: skip
+    assert result.stderr.endswith(f'warning: {videos / "swim"} is empty, and no class\n')
     lists, _ = read_folder(videos, test_share=0.5, seed=3)
     assert lists_in(tmp_path / 'out').keys() == {'train.txt', 'val.txt', 'classes.txt'}
     assert (tmp_path / 'out/classes.txt').read_text() == 'run\ntai chi\n'

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from artnet_mm.checks.config import check_config, check_dataloader
 from artnet_mm.engine.launch import load_config
+from artnet_mm.inference.recognizer import load_recognizer
 
 from ..helpers import ROOT
 
@@ -190,3 +191,30 @@ def test_every_tool_imports_artnet_mm_before_what_loads_torch(tool):
     harmless |= {'matplotlib', 'numpy', 'av', 'onnxruntime'}  # which load no torch
     others = [name.split('.')[0] for name in names if name.split('.')[0] not in harmless]
     assert others[:1] in ([], ['artnet_mm'])
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'options', 'said'),
+    [
+        ('none.py', None, [], 'config {} does not exist'),
+        ('c.py', "_base_ = ['base.py']\n", [], '/base.py, which {} inherits from, does not exist'),
+        ('c.py', 'a = 1\nb = (\n', [], "{}, or one that it inherits from, line 2: '(' was never"),
+        ('c.pth', '', [], '{} cannot be read as a config (.py, .yml, .json)'),
+        ('c.py', 'a = [1]\n', ['a.3=5'], '--cfg-options a.3=5: Index 3 exceeds the length of list'),
+        ('c.py', 'a = 1\n', ['a.b=5'], '--cfg-options a.b=5: '),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_said_in_one_line(tmp_path, name, text, options, said):
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    args = Namespace(
+        config=str(path), cfg_options=options, split=None, frames=False, size=None, clip_len=None,
+        work_dir=None,
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        load_config(args)
+    assert said.format(path) in str(end.value) and '\n' not in str(end.value)
+    if not options:
+        with pytest.raises(ValueError, match=re.escape(said.format(path))):
+            load_recognizer(path, 'none.pth')

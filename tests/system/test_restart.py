@@ -5,6 +5,8 @@ import pickle
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from itertools import islice
@@ -20,6 +22,8 @@ from torch.utils.data import Subset
 from artnet_mm.checkpoints import check_resumable, latest_checkpoint
 from artnet_mm.datasets.seeding import SeededIndex
 from artnet_mm.engine.restart import RestartHook
+
+from ..helpers import ROOT
 
 ITERS = 8  # of the fixture's runs
 SEED = ('--seed', 3)
@@ -257,6 +261,21 @@ def test_a_run_does_not_write_over_another(saved, train_short):
     result = train_short('.', check=False)
     assert result.returncode == 1
     assert 'has the checkpoints of another run: --resume goes on with it' in result.stderr
+
+
+def test_two_runs_do_not_train_in_one_work_dir(train_short, tmp_path):
+    hold = (
+        'from pathlib import Path; from artnet_mm.files import sole_writer\n'
+        f'with sole_writer(Path({str(tmp_path / "run")!r})): print("held", flush=True); input()\n'
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', hold], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b'held\n'
+        result = train_short('run', '--resume', check=False)
+        assert f'error: another run is writing to {tmp_path / "run"}: give another' in result.stderr
+        other.stdin.close()
+    train_short('run', '--resume')
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_its_best(train_short, tmp_path):

@@ -44,8 +44,11 @@ def main(args: argparse.Namespace) -> None:
     for axes in (losses, accuracies):
         axes.legend()
         axes.grid(alpha=0.3)
-    with whole_file(args.out or args.work_dir / 'training.png') as place:
-        figure.savefig(place, dpi=120)
+    try:
+        with whole_file(args.out or args.work_dir / 'training.png') as place:
+            figure.savefig(place, dpi=120)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

@@ -105,6 +105,11 @@ def main(args: argparse.Namespace) -> None:
     expected = NUM_CLASSES.get(args.dataset, len(classes))
     if len(classes) != expected:
         print(f'warning: {len(classes)} classes, not {expected}; labels differ', file=sys.stderr)
+    if args.dataset == 'folder':
+        for path in sorted(
+            p for p in args.videos.rglob('*') if p.is_dir() and not any(p.iterdir())
+        ):
+            print(f'warning: {path} is empty, and no class', file=sys.stderr)
 
     table = Table('list')
     for column in ('videos', 'missing', 'classes'):
