@@ -106,10 +106,10 @@ def main(args: argparse.Namespace) -> None:
     if len(classes) != expected:
         print(f'warning: {len(classes)} classes, not {expected}; labels differ', file=sys.stderr)
     if args.dataset == 'folder':
-        for path in sorted(
-            p for p in args.videos.rglob('*') if p.is_dir() and not any(p.iterdir())
-        ):
-            print(f'warning: {path} is empty, and no class', file=sys.stderr)
+        folders = (path for path in sorted(args.videos.rglob('*')) if path.is_dir())
+        for path in folders:
+            if not any(path.iterdir()):
+                print(f'warning: {path} is empty, and no class', file=sys.stderr)
 
     table = Table('list')
     for column in ('videos', 'missing', 'classes'):
