@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 
@@ -62,22 +62,19 @@ def write_whole(path: str | Path, text: str) -> None:
 def sole_writer(folder: Path) -> Iterator[None]:
     """A folder that this process alone writes to until the block, or the process, ends.
 
+    Blocks of one process do not exclude each other, and are not to be nested.
+
     Raises:
         ValueError: If another process does.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / '.lock').open('w')
-    except OSError:  # what writes there says why
-        yield
-        return
-    with lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # forked workers do not have it
-        except (BlockingIOError, PermissionError):
-            raise ValueError(f'another run is writing to {folder}') from None
-        except OSError:  # not known to this file system
-            pass
+    with ExitStack() as held:
+        with suppress(OSError):  # what writes there says why, and some file systems know no locks
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((folder / '.lock').open('w'))
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # forked workers do not have it
+            except (BlockingIOError, PermissionError):
+                raise ValueError(f'another run is writing to {folder}') from None
         yield
 
 

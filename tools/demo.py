@@ -37,6 +37,7 @@ from artnet_mm.engine.launch import parse_options, read_config
 from artnet_mm.evaluation import VideoAccuracy
 from artnet_mm.evaluation.dumps import read_dump
 from artnet_mm.evaluation.scalars import read_scalars
+from artnet_mm.files import sole_writer
 from artnet_mm.inference.recognizer import load_recognizer
 
 import torch
@@ -100,10 +101,13 @@ def main(args: argparse.Namespace) -> None:
 
     num_train, num_val = args.clips
     write_dataset(data, num_train, num_val, pace=PACE)
-    # An earlier demo's, to be replaced.
-    (work_dir / 'last_checkpoint').unlink(missing_ok=True)
-    for session in work_dir.glob('*/vis_data'):
-        shutil.rmtree(session)
+    try:
+        with sole_writer(work_dir):  # what is there is an earlier demo's, to be replaced
+            for name in ('last_checkpoint', 'iter_*.pth', 'best_*.pth', '*/vis_data'):
+                for path in work_dir.glob(name):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
     run_tool('train.py', args.config, '--seed', args.seed, *options, log=log)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     run_tool('test.py', args.config, checkpoint, '--deploy', '--dump', dump, *options, log=log)

@@ -208,7 +208,7 @@ def versions(run: CheckedRun) -> str:
 def mistyped(cfg: Config) -> list[tuple[str, str]]:
     """Top-level keys that nothing reads and that look like one which MMEngine's Runner does."""
     known = {*signature(Runner.__init__).parameters, 'custom_imports'}
-    pairs = ((key, get_close_matches(key, known - cfg.keys(), 1, 0.85)) for key in cfg)
+    pairs = ((key, get_close_matches(key, known, 1, 0.85)) for key in cfg)
     return [(key, meant[0]) for key, meant in pairs if meant and key not in known]
 
 

@@ -100,12 +100,13 @@ def resumed_run(run: CheckedRun) -> str:
     kept = {name: pair for name, pair in found.items() if name.startswith(IN_FORCE)}
     others = {name: pair for name, pair in found.items() if name not in kept}
     doubts = []
-    done, wanted = checkpoint.get('meta', {}).get('iter', 0), run.cfg.train_cfg.get('max_iters')
-    if wanted and done >= wanted:
-        doubts.append(
-            f'{path} is of iteration {done} of {wanted}: nothing is left to train, unless '
-            'train_cfg.max_iters is raised'
-        )
+    for unit, limit in (('iter', 'max_iters'), ('epoch', 'max_epochs')):
+        done, wanted = checkpoint.get('meta', {}).get(unit, 0), run.cfg.train_cfg.get(limit)
+        if wanted and done >= wanted:
+            doubts.append(
+                f'{path} is of {unit} {done} of {wanted}: nothing is left to train, unless '
+                f'train_cfg.{limit} is raised'
+            )
     if kept:
         doubts.append(
             f'rate and schedule of the checkpoint stay in force, not {_shown(kept)}: {other}'

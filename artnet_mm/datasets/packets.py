@@ -72,7 +72,10 @@ def _opened(path: str, source: Any, **kwargs: Any) -> Any:
 
 def with_ending(path: str) -> str:
     """Path of a video: without an ending that of an MP4, as for ``DecordInit``."""
-    return path if os.path.splitext(path)[1] or os.path.isdir(path) else f'{path}.mp4'
+    if os.path.splitext(path)[1]:
+        return path
+    named = f'{path}.mp4'
+    return path if os.path.isdir(path) and not os.path.isfile(named) else named
 
 
 class FrameIndex:

@@ -1,6 +1,7 @@
 """Command line of the tools: the config they read, and the Runner they start."""
 
 import argparse
+import copy
 import errno
 import gc
 import re
@@ -25,6 +26,9 @@ OF_TEST_VIEWS = ('model.data_preprocessor', 'test_pipeline', 'test_dataloader.da
 """What the options begin with on which the views of a test depend."""
 
 
+CONFIG_ENDINGS = ('.py', '.yml', '.yaml', '.json')
+
+
 def parse_options(words: list[str]) -> dict:
     """``key=value`` words of ``--cfg-options``, read as MMEngine's tools do.
 
@@ -46,19 +50,20 @@ def read_config(path: str | Path) -> Config:
         ValueError: That names the file, and the line, if it cannot be read.
     """
     try:
-        cfg = Config.fromfile(path)
+        return Config.fromfile(path)
     except FileNotFoundError as error:
-        missing = error.filename or path
-        of = '' if Path(missing) == Path(path) else f', which {path} inherits from,'
+        missing = Path(error.filename or path)
+        if missing.suffix not in CONFIG_ENDINGS:
+            raise ValueError(f'config {path}: {missing} does not exist') from None
+        of = '' if missing == Path(path) else f', which {path} inherits from,'
         raise ValueError(f'config {missing}{of} does not exist') from None
-    except SyntaxError as error:  # which does not know the name of the file
-        raise ValueError(
-            f'config {path}, or one that it inherits from, line {error.lineno}: {error.msg}: '
-            f'{(error.text or "").strip()}'
-        ) from None
+    except SyntaxError as error:
+        known = error.filename and error.filename[0] != '<'  # of a module that it imports
+        file = error.filename if known else f'config {path}, or one that it inherits from'
+        text = (error.text or '').strip()
+        raise ValueError(f'{file}, line {error.lineno}: {error.msg}: {text}') from None
     except OSError as error:
         raise ValueError(f'{path} cannot be read as a config (.py, .yml, .json): {error}') from None
-    return cfg
 
 
 def override(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -67,12 +72,18 @@ def override(cfg: Config, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: If one has no place there.
     """
-    for key, value in options.items():
-        try:
-            cfg.merge_from_dict({key: value})
-        except (KeyError, TypeError) as error:
-            reason = str(error.args[0]).split(' [')[0]
-            raise ValueError(f'--cfg-options {key}={value}: {reason}') from None
+    failed = KeyError, TypeError, AttributeError
+    before = copy.deepcopy(cfg._cfg_dict)
+    try:
+        cfg.merge_from_dict(copy.deepcopy(dict(options)))
+    except failed:
+        for key, value in options.items():
+            try:
+                Config(copy.deepcopy(before)).merge_from_dict({key: value})
+            except failed as error:
+                reason = str(error.args[0]).split(' [')[0]
+                raise ValueError(f'--cfg-options {key}={value}: {reason}') from None
+        raise
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -107,6 +118,12 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def _is_of(path: str | None, folder: str) -> bool:
+    """Whether a path, which may be that of no file, is in a folder or on the way to it."""
+    ends = [Path(place).resolve() for place in (path or '', folder)]
+    return bool(path) and (ends[0].is_relative_to(ends[1]) or ends[1].is_relative_to(ends[0]))
+
+
 class _Forget(Hook):
     """Drops what checks have read for the run, once the run has it."""
 
@@ -129,7 +146,7 @@ def run_config(cfg: Config, method: str) -> bool:
 
     Raises:
         SystemExit: With one line, if the checkpoint does not fit, another process of the run
-            ends or hangs, the disk is full or cannot be written to, or on Ctrl-C.
+            ends or hangs, or the disk is full or cannot be written to.
     """
     compat.init_cpu_distributed(cfg)
     try:
@@ -138,11 +155,8 @@ def run_config(cfg: Config, method: str) -> bool:
         getattr(runner, method)()
     except UnfitCheckpoint as error:
         raise SystemExit(f'error: {error}') from None
-    except KeyboardInterrupt:
-        goes_on = '; --resume goes on from its last checkpoint' if method == 'train' else ''
-        raise SystemExit(f'interrupted{goes_on}') from None
     except OSError as error:
-        if error.errno in (errno.EROFS, errno.EACCES):
+        if error.errno in (errno.EROFS, errno.EACCES) and _is_of(error.filename, cfg.work_dir):
             raise SystemExit(f'error: {error}: give another --work-dir') from None
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise

@@ -391,6 +391,6 @@ def test_a_mistyped_setting_is_said_and_variables_of_a_config_are_not():
     for path in sorted(Path(ROOT, 'configs').rglob('*.py')):
         if path.parent.name not in ('study', 'pipelines'):
             assert mistyped(Config.fromfile(path)) == [], path
-    cfg = Config(dict(trian_cfg={}, load_fro='', train_dataloder={}, num_classes=3, videos={}))
-    meant = ['train_cfg', 'load_from', 'train_dataloader']
-    assert [key for _, key in mistyped(cfg)] == meant
+    cfg = Config.fromfile(TOY)
+    cfg.merge_from_dict(dict(trian_cfg={}, load_fro='', train_dataloder={}, names=3, videos={}))
+    assert [key for _, key in mistyped(cfg)] == ['train_cfg', 'load_from', 'train_dataloader']

@@ -48,7 +48,7 @@ def test_the_same_run_goes_on(resumed):
 def test_a_run_that_is_over_is_said(resumed):
     found = resumed(**{'train_cfg.max_iters': 1})
     assert found.status is Status.DOUBTFUL
-    assert 'iter_1.pth is of iteration 1 of 1: nothing is left to train' in found.message
+    assert 'iter_1.pth is of iter 1 of 1: nothing is left to train' in found.message
 
 
 def test_what_may_change_is_said(resumed):

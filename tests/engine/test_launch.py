@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from artnet_mm.checks.config import check_config, check_dataloader
-from artnet_mm.engine.launch import load_config
+from artnet_mm.engine.launch import load_config, override
 from artnet_mm.inference.recognizer import load_recognizer
 
 from ..helpers import ROOT
@@ -202,6 +202,8 @@ def test_every_tool_imports_artnet_mm_before_what_loads_torch(tool):
         ('c.pth', '', [], '{} cannot be read as a config (.py, .yml, .json)'),
         ('c.py', 'a = [1]\n', ['a.3=5'], '--cfg-options a.3=5: Index 3 exceeds the length of list'),
         ('c.py', 'a = 1\n', ['a.b=5'], '--cfg-options a.b=5: '),
+        ('c.py', 'a = [1]\n', ['a.0=5'], '--cfg-options a.0=5: '),
+        ('c.py', "open('names.txt')\n", [], 'config {}: names.txt does not exist'),
     ],
 )
 def test_a_config_that_cannot_be_read_is_said_in_one_line(tmp_path, name, text, options, said):
@@ -218,3 +220,9 @@ def test_a_config_that_cannot_be_read_is_said_in_one_line(tmp_path, name, text, 
     if not options:
         with pytest.raises(ValueError, match=re.escape(said.format(path))):
             load_recognizer(path, 'none.pth')
+
+
+def test_options_are_laid_over_a_config_at_once():
+    cfg = Config(dict(a=dict(type='A', depth=50)))
+    override(cfg, {'a.type': 'B', 'a._delete_': True})
+    assert cfg.a == dict(type='B')

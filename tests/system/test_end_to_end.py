@@ -155,6 +155,10 @@ def test_demo_prints_its_table_and_draws_its_pictures(arguments, tmp_path):
     )
     options = [option for option in arguments[1:] if '.ann_file' not in option]
     options = [option for option in options if '.data_prefix.' not in option]
+    seed = tmp_path / 'demo/toy/seed0'
+    seed.mkdir(parents=True)
+    for name in ('last_checkpoint', 'iter_9.pth', 'best_acc_avg_iter_9.pth'):
+        (seed / name).write_text('of an earlier demo')
     result = run_tool(
         'demo.py', '--config', config, '--work-dir', tmp_path / 'demo', '--clips', 20, 10,
         '--cfg-options', *options,
@@ -166,5 +170,4 @@ def test_demo_prints_its_table_and_draws_its_pictures(arguments, tmp_path):
     assert (kept['config'], kept['threads'], kept['seed']) == ('toy', 1, 0)
     assert f'{kept["top1"]:.1f}' in result.stdout and kept['cross_entropy'] > 0
     for name in ('training', 'confusion', 'clips'):
-        picture = tmp_path / 'demo/toy/seed0' / f'{name}.png'
-        assert picture.read_bytes().startswith(b'\x89PNG')
+        assert (seed / f'{name}.png').read_bytes().startswith(b'\x89PNG')
