@@ -30,7 +30,7 @@ if __name__ == '__main__':
     ARGS = parse_args()  # before the imports below, which take seconds
 
 
-from artnet_mm.benchmark.data import Rates, decoders, pipelines, scaling_of, table_of
+from artnet_mm.benchmark.data import Rates, decoders, pipelines, repeats, scaling_of, table_of
 from artnet_mm.benchmark.networks import against_onnxruntime, against_torchvision, networks
 from artnet_mm.benchmark.timing import CUDA
 from artnet_mm.data_making.motion_clips import motion_clip, write_video
@@ -105,12 +105,14 @@ def main(args: argparse.Namespace) -> None:
             args.video = Path(folder, 'made_up.mp4')
             write_video(args.video, motion_clip(label=0, seed=0, num_frames=280, size=(340, 256)))
         rates, readers = pipelines(args.video, args.rounds), decoders(args.video, args.rounds)
+        several = repeats(args.video, args.rounds)
     costs, ratios = networks(args.clips, args.rounds, args.amp)
     costs += against_torchvision(args.clips, args.rounds)
     costs += against_onnxruntime(args.clips, args.rounds)
     tables = (
         f'\n{packages()}\n#### Networks\n\n{costs}\n#### Decoders\n\n{readers}'
         f'\n#### Data\n\n{table_of(rates)}'
+        f'\nTraining clips a second, by how many of one decoding (`num_repeats`):\n\n{several}'
     )
     scaling = f'By the figures of {machine()}:\n\n{scaling_of(rates)}'
     for text in (f'### {machine()}\n{tables}', scaling):

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -20,6 +20,7 @@ from mmengine.dataset import Compose
 from ..data_making.copies import write_copy
 from ..datasets.backends import BACKENDS
 from ..datasets.packets import known_orders
+from ..datasets.repeats import RepeatedPipeline
 from ..datasets.video import Video
 from ..evaluation.report import markdown
 from ..version import ROOT
@@ -55,6 +56,15 @@ def one_core() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@contextmanager
+def with_copy(video: Path) -> Iterator[dict[str, Path]]:
+    """A video and its copy at 170 x 128, 'original' and 'copy'."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {'original': video, 'copy': Path(folder, 'copy.mp4')}
+        write_copy(video, files['copy'], (170, 128), gop=8, crf=20)
+        yield files
+
+
 class Rates(NamedTuple):
     """What data pipelines give on one core, and what they read and hand on."""
 
@@ -80,7 +90,7 @@ def _decode(path: Path, sampler: dict) -> None:
     Compose(steps)(dict(filename=str(path), start_index=0))
 
 
-def _run(pipeline: Compose, info: dict) -> dict:
+def _run(pipeline: Compose, info: dict) -> Any:
     return pipeline({**info})
 
 
@@ -95,9 +105,7 @@ def pipelines(video: Path, rounds: int) -> Rates:
     }
     rates: dict[str, dict] = {}
     sizes: dict[str, dict] = {}
-    with tempfile.TemporaryDirectory() as folder, one_core():
-        files = {'original': video, 'copy': Path(folder, 'copy.mp4')}
-        write_copy(video, files['copy'], (170, 128), gop=8, crf=20)
+    with with_copy(video) as files, one_core():
         for kind, (stock, ours, sampler, count) in kinds.items():
             actions: dict[tuple[str, str], partial] = {}
             for file, path in files.items():
@@ -114,6 +122,29 @@ def pipelines(video: Path, rounds: int) -> Rates:
         return Rates(
             **rates, file_sizes={f: p.stat().st_size for f, p in files.items()}, sample_sizes=sizes
         )
+
+
+def repeats(video: Path, rounds: int) -> str:
+    """Markdown of what several training clips of one decoding give (``num_repeats``)."""
+    steps = Compose(Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py').train_pipeline)
+    numbers = 1, 2, 4
+    with with_copy(video) as files, one_core():
+        actions = {
+            (file, number): partial(
+                _run,
+                RepeatedPipeline(steps.transforms, number),
+                dict(filename=str(path), label=0, start_index=0, modality='RGB'),
+            )
+            for file, path in files.items()
+            for number in numbers
+        }
+        seconds = alternate(actions, 10 * rounds)
+    rows = []
+    for file in files:
+        rates = [number / median(seconds[file, number]) for number in numbers]
+        more = (f'{rate:.1f} ({rate / rates[0]:.2f})' for rate in rates[1:])
+        rows.append([f'training clips, {file}', f'{rates[0]:.1f}', *more])
+    return markdown(rows, ['Clips of one decoding', *map(str, numbers)])
 
 
 def decoders(video: Path, rounds: int) -> str:

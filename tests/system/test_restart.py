@@ -187,7 +187,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_stops(train_short, tmp_path):
     assert result.returncode == 1
     assert 'iter_4.pth cannot be written: File too large' in result.stderr
     assert '--resume goes on from the last one' in result.stderr
-    left = sorted(path.name for path in (tmp_path / 'full').glob('*.*'))
+    left = sorted(path.name for path in (tmp_path / 'full').glob('[!.]*.*'))
     assert left == ['iter_2.pth', 'moments_of_a_run.py']
     assert latest_checkpoint(tmp_path / 'full').name == 'iter_2.pth'
 
