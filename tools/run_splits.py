@@ -45,8 +45,7 @@ def run(script: str, split: str, *arguments: object) -> None:
     words = [str(word) for word in arguments]
     words += ['--split', split]
     print(f'$ tools/{script} {" ".join(words)}', flush=True)
-    python = [sys.executable] if script.endswith('.py') else []
-    command = [*python, str(ROOT / 'tools' / script), *words]
+    command = [str(ROOT / 'tools' / script), *words]
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'  # the same python
     result = subprocess.run(command, env={**os.environ, 'PATH': path})
     if result.returncode:
