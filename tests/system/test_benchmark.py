@@ -26,7 +26,7 @@ def test_benchmark_writes_tables_and_a_picture_into_its_pages(tmp_path):
     run_tool('benchmark.py', '--clips', 1, '--rounds', 1, '--out-dir', tmp_path)
     text = (tmp_path / 'benchmarks.md').read_text()
     assert text.startswith('Text.') and text.endswith('More.\n') and 'old' not in text
-    networks, profiles, readers, data = tables(text)
+    networks, profiles, readers, data, several = tables(text)
     layouts = ('contiguous', 'channels last', 'by measurement')
     names = [f'{a}, {f}' for f in layouts for a in ('c3d', 'relation_d', 'artnet_d')]
     assert [row['Network'] for row in networks] == [row['Network'] for row in profiles] == names
@@ -37,6 +37,11 @@ def test_benchmark_writes_tables_and_a_picture_into_its_pages(tmp_path):
     assert all(float(cell) > 0 for row in readers for cell in list(row.values())[1:])
     assert len(data) == 4
     assert all(float(cell) > 0 for row in data for cell in list(row.values())[1:])
+    for row, file in zip(several, ('original', 'copy'), strict=True):
+        name, one, *more = row.values()
+        assert name == f'training clips, {file}' and len(more) == 2
+        for rate, gain in map(str.split, more):
+            assert float(gain.strip('()')) == pytest.approx(float(rate) / float(one), abs=0.02)
     (scale,) = tables((tmp_path / 'scaling.md').read_text())
     assert len(scale) == 9
     assert matplotlib.image.imread(tmp_path / 'benchmarks.png').std() > 0.1
