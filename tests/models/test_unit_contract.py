@@ -362,8 +362,8 @@ def test_units_and_backbone_need_torch_alone(tmp_path):
     for top, place in modules.items():
         (site / top).symlink_to(place)
     (site / 'artnet_mm').symlink_to(ROOT / 'artnet_mm')
-    readme = (ROOT / 'README.md').read_text()
-    example = re.search(r'<!-- test: unit -->\n```python\n(.*?)```', readme, re.DOTALL)[1]
+    page = (ROOT / 'docs/configs.md').read_text()
+    example = re.search(r'<!-- test: unit -->\n```python\n(.*?)```', page, re.DOTALL)[1]
     command = [
         sys.executable,
         '-I',
@@ -373,8 +373,8 @@ def test_units_and_backbone_need_torch_alone(tmp_path):
     ]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    shapes, mmaction, error, of_readme = ran.stdout.splitlines()
-    assert of_readme == '1 512 1 7 7'
+    shapes, mmaction, error, of_page = ran.stdout.splitlines()
+    assert of_page == '1 512 1 7 7'
     assert shapes == '(2, 16, 4, 8, 8) (2, 64, 1, 2, 2) (16, 64)'
     assert mmaction == 'no mmaction' and 'artnet_mm needs' in error and 'pip install' in error
 

@@ -33,8 +33,14 @@ def requirements(name: str) -> dict[str, Requirement]:
     return {r.name: r for r in stated if not r.marker or r.marker.evaluate()}
 
 
+PAGES = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'model_zoo.md']
+PAGES += [f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md'))]
+
+
 def example(name: str) -> str:
-    return re.search(EXAMPLE.format(name), (ROOT / 'README.md').read_text(), re.DOTALL)[1]
+    pages = '\n'.join((ROOT / page).read_text() for page in PAGES)
+    (found,) = re.findall(EXAMPLE.format(name), pages, re.DOTALL)
+    return found
 
 
 @pytest.fixture(scope='module')
@@ -96,7 +102,7 @@ def test_ranges_are_stated_alike_and_hold_the_tested_set():
     assert set(stated) - {'mmcv'} <= set(locked)
 
 
-def test_readme_example_of_a_start_from_images_names_what_is_there(tmp_path):
+def test_example_of_a_start_from_images_names_what_is_there(tmp_path):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     (tmp_path / 'mine.py').write_text(example('inflated'))
     cfg = Config.fromfile(tmp_path / 'mine.py')
@@ -107,7 +113,7 @@ def test_readme_example_of_a_start_from_images_names_what_is_there(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['compose', 'table'])
-def test_readme_config_example_builds_and_runs(name, tmp_path):
+def test_config_example_builds_and_runs(name, tmp_path):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     (tmp_path / 'mine.py').write_text(example(name))
     cfg = Config.fromfile(tmp_path / 'mine.py')
@@ -120,7 +126,7 @@ def test_readme_config_example_builds_and_runs(name, tmp_path):
     assert scores.shape == (1, 400)
 
 
-def test_readme_example_of_own_videos_reads_them(clips, tmp_path, monkeypatch):
+def test_example_of_own_videos_reads_them(clips, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     (tmp_path / 'mine').mkdir()
@@ -143,7 +149,7 @@ def test_readme_example_of_own_videos_reads_them(clips, tmp_path, monkeypatch):
     assert [s.type for s in cfg.param_scheduler] == ['CosineAnnealingLR']
 
 
-def test_readme_example_of_tensorboard_writes_what_is_logged(clips, tmp_path):
+def test_example_of_tensorboard_writes_what_is_logged(clips, tmp_path):
     events = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     (tmp_path / 'mine.py').write_text(example('tensorboard'))
@@ -163,16 +169,28 @@ def test_readme_example_of_tensorboard_writes_what_is_logged(clips, tmp_path):
     assert [event.step for event in written.Scalars('acc/top1')] == [3]
 
 
-def test_readme_example_of_the_plateau_schedule_reads(tmp_path):
+def test_example_of_the_plateau_schedule_reads(tmp_path):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     (tmp_path / 'mine.py').write_text(example('plateau'))
     assert Config.fromfile(tmp_path / 'mine.py').param_scheduler[0].type == 'ReduceOnPlateauLR'
 
 
-@pytest.mark.parametrize('page', ['README.md', 'docs/from_raw_data.md', 'CONTRIBUTING.md'])
-def test_documents_name_tools_and_configs_that_are_there(page):
+def anchors(page: Path) -> set[str]:
+    """What links to the headings of a page end in, as GitHub makes it."""
+    headings = re.findall(r'^#+ (.*)$', page.read_text(), re.MULTILINE)
+    return {re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_documents_name_tools_configs_and_pages_that_are_there(page):
     text = (ROOT / page).read_text()
-    for path in re.findall(r'(?:tools|configs)/[\w/]+\.(?:py|sh)\b', text):
+    for link in re.findall(r'\]\(([^)\s]+)\)', text):
+        if not link.startswith('http'):
+            path, _, anchor = link.partition('#')
+            target = (ROOT / page).parent / path if path else ROOT / page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+    for path in re.findall(r'(?<!_)(?:tools|configs)/[\w/]+\.(?:py|sh)\b', text):
         assert (ROOT / path).exists(), path
     for name in re.findall(r'for name in ([^;]+);', text):
         for word in name.split():
@@ -183,7 +201,7 @@ def test_documents_name_tools_and_configs_that_are_there(page):
 
 @pytest.fixture
 def after_demo(tmp_path) -> Path:
-    """A folder as ``make demo`` leaves it, as far as the README's examples need it."""
+    """A folder as ``make demo`` leaves it, as far as the examples need it."""
     for folder in ('configs', 'tools'):
         (tmp_path / folder).symlink_to(ROOT / folder)
     checkpoint = tmp_path / 'work_dirs/demo/artnet_r18_d_toy/seed0/iter_700.pth'
@@ -205,7 +223,7 @@ def run_example(folder: Path, *command: str) -> str:
     return result.stdout
 
 
-def test_readme_inference_example_runs(after_demo):
+def test_inference_example_runs(after_demo):
     code = example('inference')
     if version('mmaction2') >= '1.2':  # as the example's comment says
         code = code.replace('pred_scores.item', 'pred_score')
@@ -214,7 +232,7 @@ def test_readme_inference_example_runs(after_demo):
     assert 0.1 <= float(probability) <= 1
 
 
-def test_readme_example_of_a_zoo_of_ones_own_runs(after_demo):
+def test_example_of_a_zoo_of_ones_own_runs(after_demo):
     output = run_example(after_demo, 'bash', '-e', '-c', example('publish'))
     assert 'videos_val/zoom_in_00003.mp4' in output
     assert any(f' {name}\n' in output for name in CLASSES)
@@ -222,7 +240,7 @@ def test_readme_example_of_a_zoo_of_ones_own_runs(after_demo):
     assert (after_demo / 'cache' / published.name).exists()
 
 
-def test_readme_says_of_everything_registered_why_it_is_there():
+def test_documents_say_of_everything_registered_why_it_is_there():
     registries = [r for r in vars(mmaction.registry).values() if isinstance(r, Registry)]
     registries += [r.parent for r in registries if r.parent]
     own = {
@@ -232,5 +250,5 @@ def test_readme_says_of_everything_registered_why_it_is_there():
         if cls.__module__.startswith('artnet_mm.')
     }
     assert len(own) > 25
-    text = (ROOT / 'README.md').read_text()
+    text = (ROOT / 'CONTRIBUTING.md').read_text() + (ROOT / 'README.md').read_text()
     assert {name for name in own if f'`{name}`' not in text} == set()
