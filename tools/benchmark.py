@@ -20,6 +20,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('video', nargs='?', type=Path, help='video file to read clips from')
     parser.add_argument('--clips', type=int, default=4, help='clips of a batch')
+    parser.add_argument('--size', type=int, default=112, help='side of what networks see')
     parser.add_argument('--rounds', type=int, default=7, help='of which the median is taken')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--out-dir', type=Path, help='folder of the pages and a picture')
@@ -106,9 +107,9 @@ def main(args: argparse.Namespace) -> None:
             write_video(args.video, motion_clip(label=0, seed=0, num_frames=280, size=(340, 256)))
         rates, readers = pipelines(args.video, args.rounds), decoders(args.video, args.rounds)
         several = repeats(args.video, args.rounds)
-    costs, ratios = networks(args.clips, args.rounds, args.amp)
-    costs += against_torchvision(args.clips, args.rounds)
-    costs += against_onnxruntime(args.clips, args.rounds)
+    costs, ratios = networks(args.clips, args.rounds, args.amp, args.size)
+    costs += against_torchvision(args.clips, args.rounds, args.size)
+    costs += against_onnxruntime(args.clips, args.rounds, args.size)
     tables = (
         f'\n{packages()}\n#### Networks\n\n{costs}\n#### Decoders\n\n{readers}'
         f'\n#### Data\n\n{table_of(rates)}'

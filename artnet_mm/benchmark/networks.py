@@ -16,9 +16,11 @@ from torch.autograd import DeviceType
 from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..evaluation.report import markdown, read_catalogue
+from ..evaluation.cost import count
+from ..evaluation.report import markdown
 from ..inference.export import FramesToScores, difference, export
 from ..models import switch_to_deploy
+from ..selections import select
 from ..version import ROOT
 from .timing import CUDA, alternate, ratio
 
@@ -57,17 +59,17 @@ def peak_memory(action: Callable) -> int:
     return max(allocated) - allocated[0]
 
 
-def build(arch: str, memory_format: str = 'contiguous') -> Any:
-    cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py')
+def config_of(arch: str, size: int) -> Config:
+    cfg = select(Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py'), size=size)
     cfg.model.backbone.arch = arch
-    return MODELS.build({**cfg.model, 'memory_format': memory_format}).to(DEVICE)
+    return cfg
 
 
 def autocast(amp: bool) -> torch.autocast:
     return torch.autocast(DEVICE.type, torch.float16 if CUDA else torch.bfloat16, enabled=amp)
 
 
-def train_step(model: Any, clips: int, amp: bool) -> Callable:
+def train_step(model: Any, clips: int, amp: bool, size: int) -> Callable:
     """A training step on random clips, but for the optimizer's."""
     samples = []
     for _ in range(clips):
@@ -75,7 +77,7 @@ def train_step(model: Any, clips: int, amp: bool) -> Callable:
         (getattr(sample, 'set_gt_label', None) or sample.set_gt_labels)(0)
         samples.append(sample.to(DEVICE))
     data = dict(
-        inputs=[torch.randint(0, 256, (1, 3, 16, 112, 112), dtype=torch.uint8)] * clips,
+        inputs=[torch.randint(0, 256, (1, 3, 16, size, size), dtype=torch.uint8)] * clips,
         data_samples=samples,
     )
 
@@ -89,8 +91,8 @@ def train_step(model: Any, clips: int, amp: bool) -> Callable:
     return step
 
 
-def inference(model: torch.nn.Module, clips: int, amp: bool) -> Callable:
-    views = torch.randn(1, clips, 3, 16, 112, 112, device=DEVICE)
+def inference(model: torch.nn.Module, clips: int, amp: bool, size: int) -> Callable:
+    views = torch.randn(1, clips, 3, 16, size, size, device=DEVICE)
 
     @torch.inference_mode()
     def run() -> None:
@@ -100,22 +102,25 @@ def inference(model: torch.nn.Module, clips: int, amp: bool) -> Callable:
     return run
 
 
-def networks(clips: int, rounds: int, amp: bool) -> tuple[str, dict[str, list[float]]]:
+def networks(clips: int, rounds: int, amp: bool, size: int) -> tuple[str, dict[str, list[float]]]:
     """Markdown of what networks cost, and the ratios to be drawn, by network."""
-    names = {'c3d': 'c3d_r18', 'relation_d': 'relation_r18_d', 'artnet_d': 'artnet_r18_d'}
-    flops = {e['Name']: e['Metadata']['FLOPs'] for e in read_catalogue() if 'Metadata' in e}
-    flops = {arch: flops[f'{name}_kinetics'] for arch, name in names.items()}
-    models = {(a, layout): build(a, form) for layout, form in FORMATS.items() for a in NETWORKS}
-    steps = {key: train_step(model, clips, amp) for key, model in models.items()}
+    configs = {arch: config_of(arch, size) for arch in NETWORKS}
+    flops = {arch: count(cfg)['FLOPs'] for arch, cfg in configs.items()}
+    models = {
+        (arch, layout): MODELS.build({**cfg.model, 'memory_format': form}).to(DEVICE)
+        for layout, form in FORMATS.items()
+        for arch, cfg in configs.items()
+    }
+    steps = {key: train_step(model, clips, amp, size) for key, model in models.items()}
     train = alternate(steps, rounds)
     peak, profiles = {}, []
     for (arch, layout), step in steps.items():
-        double = train_step(models[arch, layout], 2 * clips, amp)
+        double = train_step(models[arch, layout], 2 * clips, amp, size)
         peak[arch, layout] = (peak_memory(double) - peak_memory(step)) / clips
         time = 1000 * median(train[arch, layout])
         cells = [f'{time * share:.0f}' for share in trace(step)[1].values()]
         profiles.append([f'{arch}, {layout}', *cells])
-    answers = {key: inference(model, clips, amp) for key, model in models.items()}
+    answers = {key: inference(model, clips, amp, size) for key, model in models.items()}
     plain = alternate(answers, rounds)
     for model in models.values():
         switch_to_deploy(model)
@@ -134,21 +139,23 @@ def networks(clips: int, rounds: int, amp: bool) -> tuple[str, dict[str, list[fl
     columns = ['Multiply-adds', 'Training step', 'Inference', 'Deployed', 'Memory']
     rates = ['Clips/s trained', 'Clips/s inferred', 'Clips/s deployed', 'MB a clip']
     text = 'Ratios to `c3d`, then absolute figures; memory is what a further clip adds to the peak '
-    text += f'of a training step. Batches of {clips}, {"mixed" if amp else "single"} precision.\n\n'
+    text += f'of a training step. {clips} clips of 16 x {size} x {size}, '
+    text += f'{"mixed" if amp else "single"} precision.\n\n'
     text += markdown(rows, ['Network', *columns, *rates])
     text += '\nWhere the time of a training step goes, in ms:\n\n'
     text += markdown(profiles, ['Network', *GROUPS.values(), 'others'])
     return text, drawn
 
 
-def against_torchvision(clips: int, rounds: int) -> str:
+def against_torchvision(clips: int, rounds: int, size: int) -> str:
     """A line on c3d and torchvision's r3d_18, which keeps 16 frames after the stem."""
     try:
         from torchvision.models.video import r3d_18
     except (ImportError, RuntimeError):
         return '\ntorchvision, whose `r3d_18` `c3d` could be compared with, cannot be imported.\n'
-    nets = {'c3d': build('c3d').backbone, 'r3d_18': r3d_18().to(DEVICE)}
-    views, costs, steps = torch.randn(clips, 3, 16, 112, 112, device=DEVICE), {}, {}
+    c3d = MODELS.build(config_of('c3d', size).model.backbone)
+    nets = {'c3d': c3d.to(DEVICE), 'r3d_18': r3d_18().to(DEVICE)}
+    views, costs, steps = torch.randn(clips, 3, 16, size, size, device=DEVICE), {}, {}
     for name, net in nets.items():
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             net.eval()(views[:1])
@@ -168,7 +175,7 @@ def against_torchvision(clips: int, rounds: int) -> str:
     )
 
 
-def against_onnxruntime(clips: int, rounds: int) -> str:
+def against_onnxruntime(clips: int, rounds: int, size: int) -> str:
     """A line on the deploy form in PyTorch and, exported, in onnxruntime; on the CPU."""
     try:
         import onnxruntime
@@ -177,8 +184,8 @@ def against_onnxruntime(clips: int, rounds: int) -> str:
     actions: dict[str, Callable] = {}
     with tempfile.TemporaryDirectory() as folder:
         for arch in ('c3d', 'artnet_d'):
-            cfg = Config.fromfile(ROOT / 'configs/artnet_r18_d_kinetics.py')
-            cfg.model.backbone.update(arch=arch, max_response=10)  # of noise, untrained
+            cfg = config_of(arch, size)
+            cfg.model.backbone.max_response = 10  # of noise, untrained
             model = MODELS.build(cfg.model)
             model.cfg = cfg
             network = FramesToScores(model)

@@ -23,7 +23,7 @@ def tables(text: str) -> list[list[dict[str, str]]]:
 
 def test_benchmark_writes_tables_and_a_picture_into_its_pages(tmp_path):
     (tmp_path / 'benchmarks.md').write_text(PAGE)
-    run_tool('benchmark.py', '--clips', 1, '--rounds', 1, '--out-dir', tmp_path)
+    run_tool('benchmark.py', '--clips', 1, '--rounds', 1, '--size', 32, '--out-dir', tmp_path)
     text = (tmp_path / 'benchmarks.md').read_text()
     assert text.startswith('Text.') and text.endswith('More.\n') and 'old' not in text
     networks, profiles, readers, data, several = tables(text)
