@@ -23,6 +23,8 @@ from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.datasets import ClipDecode, ClipVideoInit
 from artnet_mm.datasets.video import Video
 from artnet_mm.models import ClipPreprocessor, ClipRecognizer3D
+from artnet_mm.models.preprocessor import Views
+from artnet_mm.models.recognizers import parts_of
 from artnet_mm.views import Crops, TestProtocol
 
 from .helpers import ROOT, settled_toy, step_of, tiny_config
@@ -226,6 +228,23 @@ def test_no_forward_pass_has_more_views_than_the_limit(tmp_path):
         model.test_step(pseudo_collate([{**data, 'inputs': sample}] * 2))
         model.val_step(pseudo_collate([{**data, 'inputs': torch.zeros(1, 3, 16, 56, 56)}] * 9))
     assert seen == [7, 3, 7, 3, 7, 2]
+
+
+@pytest.mark.parametrize(
+    'most, size, passes', [(None, 112, [4, 4, 2]), (3, 112, [3, 3, 3, 1]), (9, 360, [1] * 10)]
+)
+def test_a_cpu_takes_few_large_views_at_a_time_and_in_their_order(most, size, passes):
+    frames = torch.randint(0, 256, (16, size, size, 3), dtype=torch.uint8)
+    clips = torch.stack([torch.randperm(16) for _ in range(5)])
+    views = Views(frames, clips, Crops((size, size), 1), lambda x: x.float())
+    assert views.shape == (10, 3, 16, size, size)
+    parts = [*parts_of(views, most)]
+    assert list(map(len, parts)) == passes
+    (whole,) = views.split(10)
+    assert views.shape == whole.shape
+    assert torch.cat(parts).equal(whole)
+    assert torch.cat([*parts_of(whole, most)]).equal(whole)
+    assert next(iter(parts_of(whole.to('meta')))).shape == whole.shape  # another device
 
 
 @pytest.mark.parametrize('num_frames, distinct', [(3, 1), (16, 1), (20, 5), (25, 10), (90, 10)])

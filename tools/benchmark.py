@@ -32,7 +32,12 @@ if __name__ == '__main__':
 
 
 from artnet_mm.benchmark.data import Rates, decoders, pipelines, repeats, scaling_of, table_of
-from artnet_mm.benchmark.networks import against_onnxruntime, against_torchvision, networks
+from artnet_mm.benchmark.networks import (
+    against_onnxruntime,
+    against_torchvision,
+    networks,
+    views_at_a_time,
+)
 from artnet_mm.benchmark.timing import CUDA
 from artnet_mm.data_making.motion_clips import motion_clip, write_video
 from artnet_mm.files import whole_file
@@ -108,6 +113,7 @@ def main(args: argparse.Namespace) -> None:
         rates, readers = pipelines(args.video, args.rounds), decoders(args.video, args.rounds)
         several = repeats(args.video, args.rounds)
     costs, ratios = networks(args.clips, args.rounds, args.amp, args.size)
+    costs += views_at_a_time(args.rounds, args.size, args.amp)
     costs += against_torchvision(args.clips, args.rounds, args.size)
     costs += against_onnxruntime(args.clips, args.rounds, args.size)
     tables = (

@@ -147,6 +147,28 @@ def networks(clips: int, rounds: int, amp: bool, size: int) -> tuple[str, dict[s
     return text, drawn
 
 
+def views_at_a_time(rounds: int, size: int, amp: bool) -> str:
+    """Markdown of how fast `artnet_d` in the deploy form takes 24 views, by those of a pass."""
+    model = MODELS.build(config_of('artnet_d', size).model).to(DEVICE).eval()
+    switch_to_deploy(model)
+    views = torch.randn(24, 1, 3, 16, size, size, device=DEVICE)
+
+    @torch.inference_mode()
+    def run(number: int) -> None:
+        with autocast(amp):
+            for part in views.split(number):
+                model(part, stage='head', mode='tensor')
+
+    numbers = 24, 12, 8, 4, 2, 1
+    seconds = alternate({number: partial(run, number) for number in numbers}, rounds)
+    rates = [f'{24 / median(seconds[number]):.2f}' for number in numbers]
+    gains = [ratio(seconds, 24, number) for number in numbers]
+    rows = [['views a second', *rates], ['to 24 at a time', *gains]]
+    return '\nDeployed, by the views of a forward pass:\n\n' + markdown(
+        rows, ['`artnet_d`, contiguous', *map(str, numbers)]
+    )
+
+
 def against_torchvision(clips: int, rounds: int, size: int) -> str:
     """A line on c3d and torchvision's r3d_18, which keeps 16 frames after the stem."""
     try:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..datasets.video import Video
 from ..models.deploy import switch_to_deploy
 from ..models.preprocessor import Views
+from ..models.recognizers import parts_of
 from .recognizer import load_recognizer
 from .windows import ClipInput, frames_in, slide
 
@@ -124,7 +125,8 @@ class FeatureExtractor:
 
         def views() -> Iterator[Tensor]:
             while clips := [seen.view(window.clip) for window in islice(windows, AT_A_TIME)]:
-                yield self.model.data_preprocessor.normalise(torch.stack(clips).to(device))
+                frames = torch.stack(clips).to(device)
+                yield from parts_of(self.model.data_preprocessor.normalise(frames))
 
         return views(), 1, slice(None)
 
@@ -132,7 +134,6 @@ class FeatureExtractor:
         info = dict(filename=str(path), label=-1, start_index=0, modality='RGB')
         batch = pseudo_collate([self._pipeline(info)])
         inputs = self.model.data_preprocessor(batch, training=False)['inputs']
-        size = (self.model.test_cfg or {}).get('max_testing_views') or 2**31
         (views,) = inputs
         num_clips = next(s.num_clips for s in self._pipeline.transforms if hasattr(s, 'num_clips'))
         crops = len(views) // num_clips
@@ -140,7 +141,8 @@ class FeatureExtractor:
         if isinstance(views, Views):
             views, again = views.distinct()
             places = again.cpu()
-        return iter(views.split(size)), crops, places
+        parts = parts_of(views, (self.model.test_cfg or {}).get('max_testing_views'))
+        return iter(parts), crops, places
 
 
 def _copy(given: Any) -> Any:

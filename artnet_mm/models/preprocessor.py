@@ -30,6 +30,16 @@ class Views:
     def __len__(self) -> int:
         return len(self.crops) * len(self.clips)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(V, C, T, h, w) of all views."""
+        width, height = self.crops.size
+        return len(self), self.frames.shape[-1], self.clips.shape[1], height, width
+
+    @property
+    def device(self) -> torch.device:
+        return self.frames.device
+
     def distinct(self) -> tuple['Views', Tensor]:
         """The views without clips that come again, and the place of every view among them.
 

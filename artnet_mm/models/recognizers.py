@@ -1,6 +1,7 @@
 """Recognizers that test any number of videos in a bounded number of views at a time."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,10 +15,33 @@ from .preprocessor import Views
 from .tsn_clip_head import TSNClipHead
 
 MEMORY_FORMATS = ('contiguous', 'channels_last', 'auto')
+CPU_NUMBERS = 4 * 3 * 16 * 112 * 112
+"""Numbers of the views that a CPU takes at a time.
+
+Activations of more leave its caches, and the system maps tensors above 32 MiB anew whenever they
+are made (docs/benchmarks.md, *Test views*).
+"""
+
+
+def parts_of(views: Tensor | Views, most: int | None = None) -> Iterable[Tensor]:
+    """Views (V, C, T, H, W) as parts for one forward pass each.
+
+    Args:
+        views (Tensor | Views): On any device; on a CPU the parts have no more than
+            :data:`CPU_NUMBERS`, but for a single view that has.
+        most (int, optional): Views of a part. Defaults to any number.
+
+    Returns:
+        Iterable[Tensor]: Parts (n, C, T, H, W) in the order of the views.
+    """
+    size = most or len(views)
+    if views.device.type == 'cpu':
+        size = min(size, CPU_NUMBERS // math.prod(views.shape[1:]))
+    return views.split(max(size, 1))
 
 
 class _Chunked:
-    """Mixin: testing by ``test_cfg.max_testing_views`` views per forward pass.
+    """Mixin: testing by ``test_cfg.max_testing_views`` views per forward pass, or fewer on a CPU.
 
     Beside a stock recognizer, of which it uses ``test_cfg``, ``cls_head`` and the forward pass.
     The stock recognizers hold all views of a video at once, or those of one video only.
@@ -57,9 +81,9 @@ class _Chunked:
 
     def _scores(self, views: Tensor | Views) -> Tensor:
         """What the head makes of each of V views, (V, ...)."""
-        size = (self.test_cfg or {}).get('max_testing_views') or 2**31
-        parts = (self(part.unsqueeze(1), stage='head', mode='tensor') for part in views.split(size))
-        return torch.cat([*parts])
+        parts = parts_of(views, (self.test_cfg or {}).get('max_testing_views'))
+        scores = (self(part.unsqueeze(1), stage='head', mode='tensor') for part in parts)
+        return torch.cat([*scores])
 
 
 @MODELS.register_module()

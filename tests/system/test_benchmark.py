@@ -26,13 +26,15 @@ def test_benchmark_writes_tables_and_a_picture_into_its_pages(tmp_path):
     run_tool('benchmark.py', '--clips', 1, '--rounds', 1, '--size', 32, '--out-dir', tmp_path)
     text = (tmp_path / 'benchmarks.md').read_text()
     assert text.startswith('Text.') and text.endswith('More.\n') and 'old' not in text
-    networks, profiles, readers, data, several = tables(text)
+    networks, profiles, views, readers, data, several = tables(text)
     layouts = ('contiguous', 'channels last', 'by measurement')
     names = [f'{a}, {f}' for f in layouts for a in ('c3d', 'relation_d', 'artnet_d')]
     assert [row['Network'] for row in networks] == [row['Network'] for row in profiles] == names
     for row in networks:
         assert row['Multiply-adds'] == {'c': '1.000', 'r': '1.011', 'a': '1.205'}[row['Network'][0]]
         assert all(float(cell) > 0 for cell in list(row.values())[1:])
+    assert [len(row) for row in views] == [7, 7] and float(views[1]['24']) == 1
+    assert all(float(cell) > 0 for row in views for cell in list(row.values())[1:])
     assert len(readers) >= 9
     assert all(float(cell) > 0 for row in readers for cell in list(row.values())[1:])
     assert len(data) == 4
