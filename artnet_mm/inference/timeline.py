@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ..datasets.stream import Stream
 from ..datasets.video import Video
+from ..models.recognizers import parts_of
 from .recognizer import scores_of
 from .windows import ClipInput, frames_in, slide
 
@@ -64,7 +65,8 @@ def watch(
         with torch.inference_mode():
             clips = torch.stack([seen.view(one.clip) for one in group]).to(device)
             views = model.data_preprocessor.normalise(clips)
-            probabilities = scores_of(model, views).float().softmax(1).cpu().numpy()
+            scores = torch.cat([scores_of(model, part) for part in parts_of(views)])
+        probabilities = scores.float().softmax(1).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise ValueError('the scores of the network are not finite')
         for one, of_classes in zip(group, probabilities):
