@@ -121,7 +121,7 @@ class TestProtocol:
     crops: Crops | None
     """None where the pipeline makes them."""
     at_a_time: int | None
-    """Views per forward pass; None for all of a video."""
+    """Most views per forward pass; None for all of a video."""
 
     @classmethod
     def of(cls, cfg: Mapping) -> 'TestProtocol':

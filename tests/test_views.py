@@ -217,7 +217,7 @@ def test_a_batch_of_videos_of_unequal_length_has_the_scores_of_one_at_a_time(tmp
     torch.testing.assert_close(torch.stack(scores[0]), torch.stack(scores[1]))
 
 
-def test_no_forward_pass_has_more_views_than_the_limit(tmp_path):
+def test_no_forward_pass_has_more_views_than_the_limit(monkeypatch):
     model, seen = settled_toy().eval(), []
     model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     model.test_cfg.max_testing_views = 7
@@ -227,13 +227,26 @@ def test_no_forward_pass_has_more_views_than_the_limit(tmp_path):
     with torch.no_grad():
         model.test_step(pseudo_collate([{**data, 'inputs': sample}] * 2))
         model.val_step(pseudo_collate([{**data, 'inputs': torch.zeros(1, 3, 16, 56, 56)}] * 9))
-    assert seen == [7, 3, 7, 3, 7, 2]
+        assert seen == [7, 3, 7, 3, 7, 2]
+        of_two = 2 * 16 * 56 * 56 // torch.get_num_threads()
+        monkeypatch.setattr('artnet_mm.models.recognizers.CPU_PLACES', of_two)
+        model.test_step(pseudo_collate([{**data, 'inputs': sample}]))
+    assert seen[6:] == [2] * 5
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
-    'most, size, passes', [(None, 112, [4, 4, 2]), (3, 112, [3, 3, 3, 1]), (9, 360, [1] * 10)]
+    'most, size, passes',
+    [(None, 112, [10]), (9, 112, [4, 4, 2]), (3, 112, [3, 3, 3, 1]), (9, 224, [1] * 10)],
 )
-def test_a_cpu_takes_few_large_views_at_a_time_and_in_their_order(most, size, passes):
+def test_a_cpu_takes_few_large_views_at_a_time_and_in_their_order(most, size, passes, two_threads):
     frames = torch.randint(0, 256, (16, size, size, 3), dtype=torch.uint8)
     clips = torch.stack([torch.randperm(16) for _ in range(5)])
     views = Views(frames, clips, Crops((size, size), 1), lambda x: x.float())
@@ -244,7 +257,10 @@ def test_a_cpu_takes_few_large_views_at_a_time_and_in_their_order(most, size, pa
     assert views.shape == whole.shape
     assert torch.cat(parts).equal(whole)
     assert torch.cat([*parts_of(whole, most)]).equal(whole)
-    assert next(iter(parts_of(whole.to('meta')))).shape == whole.shape  # another device
+    of_another_device = [len(part) for part in parts_of(whole.to('meta'), most)]
+    assert of_another_device == [len(part) for part in whole.split(most or 10)]
+    images = whole[:, :, 0]
+    assert [*map(len, parts_of(images, most))] == [*map(len, images.split(most or 10))]
 
 
 @pytest.mark.parametrize('num_frames, distinct', [(3, 1), (16, 1), (20, 5), (25, 10), (90, 10)])

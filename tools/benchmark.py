@@ -121,15 +121,16 @@ def main(args: argparse.Namespace) -> None:
         f'\n#### Data\n\n{table_of(rates)}'
         f'\nTraining clips a second, by how many of one decoding (`num_repeats`):\n\n{several}'
     )
-    scaling = f'By the figures of {machine()}:\n\n{scaling_of(rates)}'
-    for text in (f'### {machine()}\n{tables}', scaling):
+    heading = machine() + (f', {args.size} x {args.size}' if args.size != 112 else '')
+    scaling = f'By the figures of {heading}:\n\n{scaling_of(rates)}'
+    for text in (f'### {heading}\n{tables}', scaling):
         Console().print(Markdown(text))
     if args.out_dir:
         args.out_dir.mkdir(parents=True, exist_ok=True)
         renew(
             args.out_dir / 'benchmarks.md',
             'generated',
-            lambda old: with_section(old, machine(), tables),
+            lambda old: with_section(old, heading, tables),
         )
         renew(args.out_dir / 'scaling.md', 'generated', scaling)
         with whole_file(args.out_dir / 'benchmarks.png') as place:

@@ -31,7 +31,7 @@ NUM_READ = 3
 """Samples of a list that are read."""
 SHARED_MEMORY = '/dev/shm'
 """Where workers of a data loader put their batches."""
-HOW_TO_GET_IT = 'docs/data.md tells how to get it'
+HOW_TO_GET_IT = 'README.md, section "Data", tells how to get it'
 
 
 def leaves(dataset: dict, key: str) -> list[tuple[str, dict]]:

@@ -23,7 +23,7 @@ from .recognizer import load_recognizer
 from .windows import ClipInput, frames_in, slide
 
 AT_A_TIME = 8
-"""Windows per forward pass."""
+"""Windows that are taken together."""
 
 
 class FeatureExtractor:
@@ -126,7 +126,7 @@ class FeatureExtractor:
         def views() -> Iterator[Tensor]:
             while clips := [seen.view(window.clip) for window in islice(windows, AT_A_TIME)]:
                 frames = torch.stack(clips).to(device)
-                yield from parts_of(self.model.data_preprocessor.normalise(frames))
+                yield from parts_of(self.model.data_preprocessor.normalise(frames), AT_A_TIME)
 
         return views(), 1, slice(None)
 

@@ -50,8 +50,8 @@ def watch(
         video (Video | Stream): Open video or stream.
         window, step (str, optional): In frames ('64') or seconds ('2.5s'). ``window`` defaults to
             what a clip of the config's test spans, ``step`` to half of it.
-        at_a_time (int): Windows per forward pass: 1 has an answer as soon as it can be had.
-            Defaults to 8.
+        at_a_time (int): Windows that are taken together, on a CPU maybe by several forward
+            passes: 1 has an answer as soon as it can be had. Defaults to 8.
 
     Raises:
         ValueError: If the config has no windows, a length is none, or the video cannot be read.
@@ -65,7 +65,7 @@ def watch(
         with torch.inference_mode():
             clips = torch.stack([seen.view(one.clip) for one in group]).to(device)
             views = model.data_preprocessor.normalise(clips)
-            scores = torch.cat([scores_of(model, part) for part in parts_of(views)])
+            scores = torch.cat([scores_of(model, part) for part in parts_of(views, at_a_time)])
         probabilities = scores.float().softmax(1).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise ValueError('the scores of the network are not finite')

@@ -15,29 +15,29 @@ from .preprocessor import Views
 from .tsn_clip_head import TSNClipHead
 
 MEMORY_FORMATS = ('contiguous', 'channels_last', 'auto')
-CPU_NUMBERS = 4 * 3 * 16 * 112 * 112
-"""Numbers of the views that a CPU takes at a time.
+CPU_PLACES = 2 * 16 * 112 * 112
+"""Places T x H x W of the views that a thread of a CPU takes at a time.
 
-Activations of more leave its caches, and the system maps tensors above 32 MiB anew whenever they
-are made (docs/benchmarks.md, *Test views*).
+Memory of more is given back to the system and mapped anew, layer by layer (docs/benchmarks.md,
+*Test views*).
 """
 
 
-def parts_of(views: Tensor | Views, most: int | None = None) -> Iterable[Tensor]:
+def parts_of(views: Tensor | Views, most: int | None) -> Iterable[Tensor]:
     """Views (V, C, T, H, W) as parts for one forward pass each.
 
     Args:
-        views (Tensor | Views): On any device; on a CPU the parts have no more than
-            :data:`CPU_NUMBERS`, but for a single view that has.
-        most (int, optional): Views of a part. Defaults to any number.
+        views (Tensor | Views): On any device; also (V, C, H, W).
+        most (int, optional): Views of a part; on a CPU fewer where they have more than
+            :data:`CPU_PLACES` a thread. Without it all stay together.
 
     Returns:
         Iterable[Tensor]: Parts (n, C, T, H, W) in the order of the views.
     """
-    size = most or len(views)
-    if views.device.type == 'cpu':
-        size = min(size, CPU_NUMBERS // math.prod(views.shape[1:]))
-    return views.split(max(size, 1))
+    if most and views.device.type == 'cpu':
+        places = CPU_PLACES * torch.get_num_threads()
+        most = min(most, max(places // math.prod(views.shape[2:]), 1))
+    return views.split(most or max(len(views), 1))
 
 
 class _Chunked:

@@ -57,7 +57,7 @@ def test_missing_data_is_named_with_its_key_and_where_to_get_it(clips, dataset, 
     with pytest.raises(FileNotFoundError) as error:
         check_dataloader(config(clips, **dataset), 'val_dataloader')
     parts = (f'{clips}/{path} does not exist', f'(val_dataloader.dataset.{key})')
-    for part in (*parts, 'docs/data.md'):
+    for part in (*parts, 'README.md, section "Data"'):
         assert part in str(error.value)
 
 

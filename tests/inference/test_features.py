@@ -92,6 +92,20 @@ def test_without_a_window_a_video_is_seen_as_in_the_test(model, video):
     np.testing.assert_allclose(by_clip.mean(0), features, rtol=1e-5, atol=1e-6)
 
 
+def test_a_cpu_takes_few_windows_and_views_at_a_time(model, video, monkeypatch):
+    asked, seen = (dict(), dict(kind='clip', window='16', step='1')), []
+    before = [FeatureExtractor(model, **options)(video) for options in asked]
+    of_two = 2 * 16 * 56 * 56 // torch.get_num_threads()
+    monkeypatch.setattr('artnet_mm.models.recognizers.CPU_PLACES', of_two)
+    hook = model.backbone.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
+    for options, features in zip(asked, before):
+        seen.clear()
+        after = FeatureExtractor(model, **options)(video)
+        assert max(seen) == 2
+        np.testing.assert_allclose(after, features, rtol=1e-4, atol=1e-5)
+    hook.remove()
+
+
 def test_a_2d_network_of_mmaction2_has_features_and_maps_too(clips, video, tmp_path):
     cfg = Config.fromfile(ROOT / 'configs/tsn_r50_kinetics.py', format_python_code=False)
     cfg.test_pipeline[1].num_clips = 3

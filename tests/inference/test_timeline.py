@@ -102,6 +102,11 @@ def test_no_frame_is_decoded_twice_and_no_window_seen_twice(toy, joined, monkeyp
     assert len(decoded) == 225
     # windows from 0, 4, ... 208, and one that ends with the last frame
     assert sum(views) == 54 and max(views) == 8
+    of_three = 3 * 16 * 56 * 56 // torch.get_num_threads()
+    monkeypatch.setattr('artnet_mm.models.recognizers.CPU_PLACES', of_three)
+    views.clear()
+    list(watch(model, Video(str(joined)), '16', '4', at_a_time=8))
+    assert sum(views) == 54 and max(views) == 3
 
 
 def test_the_tool_finds_what_happens_when(joined, tmp_path):

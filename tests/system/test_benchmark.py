@@ -25,6 +25,7 @@ def test_benchmark_writes_tables_and_a_picture_into_its_pages(tmp_path):
     (tmp_path / 'benchmarks.md').write_text(PAGE)
     run_tool('benchmark.py', '--clips', 1, '--rounds', 1, '--size', 32, '--out-dir', tmp_path)
     text = (tmp_path / 'benchmarks.md').read_text()
+    assert '1 clips of 16 x 32 x 32' in text and ', 32 x 32\n' in text
     assert text.startswith('Text.') and text.endswith('More.\n') and 'old' not in text
     networks, profiles, views, readers, data, several = tables(text)
     layouts = ('contiguous', 'channels last', 'by measurement')

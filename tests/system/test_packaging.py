@@ -177,7 +177,8 @@ def test_example_of_the_plateau_schedule_reads(tmp_path):
 
 def anchors(page: Path) -> set[str]:
     """What links to the headings of a page end in, as GitHub makes it."""
-    headings = re.findall(r'^#+ (.*)$', page.read_text(), re.MULTILINE)
+    text = re.sub(r'```.*?```', '', page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r'^#+ (.*)$', text, re.MULTILINE)
     return {re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-') for heading in headings}
 
 
@@ -197,6 +198,15 @@ def test_documents_name_tools_configs_and_pages_that_are_there(page):
             assert any(
                 (ROOT / f'configs/{word}{e}.py').exists() for e in ('', '_kinetics', '_ucf101')
             )
+
+
+def test_every_example_that_is_marked_has_a_test():
+    pages = '\n'.join((ROOT / page).read_text() for page in PAGES)
+    tests = '\n'.join(path.read_text() for path in (ROOT / 'tests').rglob('test_*.py'))
+    names = re.findall(r'<!-- test: (\w+) -->', pages)
+    assert len(names) > 8
+    for name in names:
+        assert f"'{name}'" in tests or f'<!-- test: {name} -->' in tests, name
 
 
 @pytest.fixture

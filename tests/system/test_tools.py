@@ -208,7 +208,8 @@ def test_missing_data_is_said_in_one_line_and_nothing_else(words, tmp_path):
         (line,) = (result.stdout + result.stderr).splitlines()
     split = 'val' if 'x.pth' in words else 'train'
     assert f'data/kinetics400/kinetics400_{split}_list_videos.txt does not exist' in line
-    assert 'docs/data.md tells' in line and (ROOT / 'docs/data.md').exists()
+    assert 'README.md, section "Data"' in line
+    assert '## Data\n' in (ROOT / 'README.md').read_text()
 
 
 def test_a_label_outside_the_classes_is_said_in_one_line(clips, tmp_path):
