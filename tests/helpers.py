@@ -4,6 +4,7 @@ import atexit
 import multiprocessing
 import os
 import random
+import re
 import runpy
 import socket
 import subprocess
@@ -24,6 +25,25 @@ from artnet_mm.data_making.motion_clips import motion_clip
 from artnet_mm.selections import select
 
 ROOT = Path(__file__).parents[1]
+PAGES = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'model_zoo.md']
+PAGES += [f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md'))]
+
+
+def all_pages() -> str:
+    return '\n'.join((ROOT / page).read_text() for page in PAGES)
+
+
+def example(name: str) -> str:
+    """The code block of the documents that is marked with a name."""
+    block = rf'<!-- test: {name} -->\n```(?:python|shell)\n(.*?)```'
+    (found,) = re.findall(block, all_pages(), re.DOTALL)
+    return found
+
+
+def let_a_cpu_take(monkeypatch, number: int) -> None:
+    """Have so many views of 16 x 56 x 56 in a forward pass at most."""
+    places = number * 16 * 56 * 56 // torch.get_num_threads()
+    monkeypatch.setattr('artnet_mm.models.recognizers.CPU_PLACES', places)
 
 
 # Channels of the features with 8 base channels, where they are not 64.

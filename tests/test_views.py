@@ -27,7 +27,7 @@ from artnet_mm.models.preprocessor import Views
 from artnet_mm.models.recognizers import parts_of
 from artnet_mm.views import Crops, TestProtocol
 
-from .helpers import ROOT, settled_toy, step_of, tiny_config
+from .helpers import ROOT, let_a_cpu_take, settled_toy, step_of, tiny_config
 
 SAMPLER = dict(type='UniformClipSampler', clip_len=4, num_clips=5)
 PACK = dict(type='PackActionInputs')
@@ -228,8 +228,7 @@ def test_no_forward_pass_has_more_views_than_the_limit(monkeypatch):
         model.test_step(pseudo_collate([{**data, 'inputs': sample}] * 2))
         model.val_step(pseudo_collate([{**data, 'inputs': torch.zeros(1, 3, 16, 56, 56)}] * 9))
         assert seen == [7, 3, 7, 3, 7, 2]
-        of_two = 2 * 16 * 56 * 56 // torch.get_num_threads()
-        monkeypatch.setattr('artnet_mm.models.recognizers.CPU_PLACES', of_two)
+        let_a_cpu_take(monkeypatch, 2)
         model.test_step(pseudo_collate([{**data, 'inputs': sample}]))
     assert seen[6:] == [2] * 5
 

@@ -113,7 +113,7 @@ def main(args: argparse.Namespace) -> None:
         rates, readers = pipelines(args.video, args.rounds), decoders(args.video, args.rounds)
         several = repeats(args.video, args.rounds)
     costs, ratios = networks(args.clips, args.rounds, args.amp, args.size)
-    costs += views_at_a_time(args.rounds, args.size, args.amp)
+    costs += views_at_a_time(args.rounds, args.amp, args.size)
     costs += against_torchvision(args.clips, args.rounds, args.size)
     costs += against_onnxruntime(args.clips, args.rounds, args.size)
     tables = (

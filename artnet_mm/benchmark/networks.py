@@ -91,13 +91,17 @@ def train_step(model: Any, clips: int, amp: bool, size: int) -> Callable:
     return step
 
 
-def inference(model: torch.nn.Module, clips: int, amp: bool, size: int) -> Callable:
-    views = torch.randn(1, clips, 3, 16, size, size, device=DEVICE)
+def inference(
+    model: torch.nn.Module, clips: int, amp: bool, size: int, at_a_time: int | None = None
+) -> Callable:
+    """Scores of random clips, all in one forward pass or so many at a time."""
+    views = torch.randn(clips, 1, 3, 16, size, size, device=DEVICE)
 
     @torch.inference_mode()
     def run() -> None:
         with autocast(amp):
-            model.eval()(views, stage='head', mode='tensor')
+            for part in views.split(at_a_time or clips):
+                model.eval()(part, stage='head', mode='tensor')
 
     return run
 
@@ -147,20 +151,13 @@ def networks(clips: int, rounds: int, amp: bool, size: int) -> tuple[str, dict[s
     return text, drawn
 
 
-def views_at_a_time(rounds: int, size: int, amp: bool) -> str:
+def views_at_a_time(rounds: int, amp: bool, size: int) -> str:
     """Markdown of how fast `artnet_d` in the deploy form takes 24 views, by those of a pass."""
     model = MODELS.build(config_of('artnet_d', size).model).to(DEVICE).eval()
     switch_to_deploy(model)
-    views = torch.randn(24, 1, 3, 16, size, size, device=DEVICE)
-
-    @torch.inference_mode()
-    def run(number: int) -> None:
-        with autocast(amp):
-            for part in views.split(number):
-                model(part, stage='head', mode='tensor')
-
     numbers = 24, 12, 8, 4, 2, 1
-    seconds = alternate({number: partial(run, number) for number in numbers}, rounds)
+    answers = {number: inference(model, 24, amp, size, at_a_time=number) for number in numbers}
+    seconds = alternate(answers, rounds)
     rates = [f'{24 / median(seconds[number]):.2f}' for number in numbers]
     gains = [ratio(seconds, 24, number) for number in numbers]
     rows = [['views a second', *rates], ['to 24 at a time', *gains]]

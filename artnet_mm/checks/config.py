@@ -31,7 +31,7 @@ NUM_READ = 3
 """Samples of a list that are read."""
 SHARED_MEMORY = '/dev/shm'
 """Where workers of a data loader put their batches."""
-HOW_TO_GET_IT = 'README.md, section "Data", tells how to get it'
+README_DATA = 'README.md, section "Data", tells how to get it'
 
 
 def leaves(dataset: dict, key: str) -> list[tuple[str, dict]]:
@@ -52,7 +52,7 @@ def _check_places(dataset: dict, key: str) -> None:
         # MMEngine's datasets look from data_root; remote storage is theirs to check.
         place = osp.join(dataset.get('data_root') or '', path or '')
         if path and '://' not in place and not osp.exists(place):
-            raise FileNotFoundError(f'{place} does not exist ({key}.{name}); {HOW_TO_GET_IT}')
+            raise FileNotFoundError(f'{place} does not exist ({key}.{name}); {README_DATA}')
 
 
 def builds(config: dict, registry: Registry, *classes: type) -> bool:

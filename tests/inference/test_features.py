@@ -15,7 +15,7 @@ from artnet_mm.inference.features import FeatureExtractor, gpu_of
 from artnet_mm.inference.probe import probe
 from artnet_mm.inference.recognizer import load_recognizer
 
-from ..helpers import ROOT, run_tool, settled_toy
+from ..helpers import ROOT, let_a_cpu_take, run_tool, settled_toy
 
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
 
@@ -95,8 +95,7 @@ def test_without_a_window_a_video_is_seen_as_in_the_test(model, video):
 def test_a_cpu_takes_few_windows_and_views_at_a_time(model, video, monkeypatch):
     asked, seen = (dict(), dict(kind='clip', window='16', step='1')), []
     before = [FeatureExtractor(model, **options)(video) for options in asked]
-    of_two = 2 * 16 * 56 * 56 // torch.get_num_threads()
-    monkeypatch.setattr('artnet_mm.models.recognizers.CPU_PLACES', of_two)
+    let_a_cpu_take(monkeypatch, 2)
     hook = model.backbone.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
     for options, features in zip(asked, before):
         seen.clear()

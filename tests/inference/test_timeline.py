@@ -26,7 +26,7 @@ from artnet_mm.inference.windows import ClipInput
 
 from ..datasets.numbered import turn, write
 from ..datasets.test_video import TURNS
-from ..helpers import ROOT, run_tool
+from ..helpers import ROOT, let_a_cpu_take, run_tool
 from ..servers import FileServer
 
 TOY, WEIGHTS = ROOT / 'configs/artnet_r18_d_toy.py', 'artnet://artnet_r18_d_toy'
@@ -102,8 +102,7 @@ def test_no_frame_is_decoded_twice_and_no_window_seen_twice(toy, joined, monkeyp
     assert len(decoded) == 225
     # windows from 0, 4, ... 208, and one that ends with the last frame
     assert sum(views) == 54 and max(views) == 8
-    of_three = 3 * 16 * 56 * 56 // torch.get_num_threads()
-    monkeypatch.setattr('artnet_mm.models.recognizers.CPU_PLACES', of_three)
+    let_a_cpu_take(monkeypatch, 3)
     views.clear()
     list(watch(model, Video(str(joined)), '16', '4', at_a_time=8))
     assert sum(views) == 54 and max(views) == 3

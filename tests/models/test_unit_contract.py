@@ -2,7 +2,6 @@
 
 import copy
 import importlib.metadata
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from artnet_mm.models import ARTNet, RelationConv3d, SMARTConv3d, artnet, switch_to_deploy
 from artnet_mm.models.units import FUSED_UNITS, UNITS
 
-from ..helpers import ROOT
+from ..helpers import ROOT, example
 
 BRANCHED = list(FUSED_UNITS)
 
@@ -362,14 +361,13 @@ def test_units_and_backbone_need_torch_alone(tmp_path):
     for top, place in modules.items():
         (site / top).symlink_to(place)
     (site / 'artnet_mm').symlink_to(ROOT / 'artnet_mm')
-    page = (ROOT / 'docs/configs.md').read_text()
-    example = re.search(r'<!-- test: unit -->\n```python\n(.*?)```', page, re.DOTALL)[1]
+    unit = example('unit')
     command = [
         sys.executable,
         '-I',
         '-S',
         '-c',
-        f'import sys; sys.path.append({str(site)!r}){BARE}\n{example}\nprint(*features.shape)',
+        f'import sys; sys.path.append({str(site)!r}){BARE}\n{unit}\nprint(*features.shape)',
     ]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from artnet_mm.evaluation.cost import count
 
-from ..helpers import ROOT, as_arguments, run_tool, settled_toy, tiny_options
+from ..helpers import ROOT, as_arguments, example, run_tool, settled_toy, tiny_options
 
 TOOLS = Path(mmaction.__file__).parent / '.mim/tools'
 TOY = ROOT / 'configs/artnet_r18_d_toy.py'
@@ -69,10 +69,8 @@ def test_confusion_matrix_and_metrics_of_a_checkpoint_and_a_dump(checkpoint, cli
 
 
 def test_grad_cam_by_a_pipeline_of_mmaction2_s_steps(checkpoint, clips, tmp_path):
-    page = (ROOT / 'docs/mmaction2_tools.md').read_text()
-    config = re.search(r'<!-- test: stock pipeline -->\n```python\n(.*?)```', page, re.DOTALL)[1]
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
-    config = config.replace('artnet_r18_d_kinetics', 'artnet_r18_d_toy')
+    config = example('stock pipeline').replace('artnet_r18_d_kinetics', 'artnet_r18_d_toy')
     config = config.replace('(170, 128)', '(86, 64)').replace('112', '56')
     (tmp_path / 'mine.py').write_text(config)
     model = init_recognizer(Config.fromfile(tmp_path / 'mine.py'), str(checkpoint), device='cpu')
